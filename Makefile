@@ -1,0 +1,53 @@
+# Every target makes what it needs: a virtual environment in .venv, with uv when there is one and pip otherwise.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve test lint bench docs lock clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.development $(VENV)/.node ## Install everything for development into .venv
+
+serve: $(VENV)/.runtime ## Run a server; its data goes to ./fileplane-data (ARGS='--port 9000' for options)
+	@$(BIN)/fileplane serve $(ARGS)
+
+test: setup lint ## Run every check and the whole test suite (ARGS='-k name' for some of it)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+lint: $(VENV)/.development ## Check style, types, layers and generated documents
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+	@$(BIN)/python tools/generate_docs.py --check
+
+bench: setup ## Measure against nginx, a bare Starlette route and a plain script; writes docs/benchmarks.md
+	@$(BIN)/python bench/run.py $(ARGS)
+
+docs: $(VENV)/.development ## Write the generated parts of the documentation anew
+	@$(BIN)/python tools/generate_docs.py
+
+lock: ## Resolve the dependencies anew (needs uv)
+	@cd requirements && for name in runtime development; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	    --custom-compile-command 'make lock' $$name.in --output-file $$name.txt || exit 1; \
+	done
+
+clean: ## Remove the environment and every cache; data is kept
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache tests/sdk/node/node_modules
+
+$(VENV)/.runtime: requirements/runtime.txt pyproject.toml
+	@tools/install requirements/runtime.txt
+	@touch $@
+
+$(VENV)/.development: requirements/development.txt pyproject.toml
+	@tools/install requirements/development.txt
+	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.node: tests/sdk/node/package-lock.json $(VENV)/.development
+	@$(BIN)/python tools/install_node_packages.py tests/sdk/node
+	@touch $@

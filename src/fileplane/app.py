@@ -1,0 +1,93 @@
+"""The composition root: settings → stores → services → ASGI application. The only place that knows everything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fileplane.blobs.local import LocalBlobStore
+from fileplane.clock import SystemClock
+from fileplane.files.native import NativeFiles
+from fileplane.http.auth import Authenticator
+from fileplane.http.call import Services
+from fileplane.http.edge import Edge
+from fileplane.http.routes import build_router
+from fileplane.logs import configure_logging, flush_logs
+from fileplane.metadata.base import MetadataStore
+from fileplane.metadata.sqlite import SqliteMetadataStore
+from fileplane.settings import Settings
+
+DATABASE_NAME: Final = "fileplane.db"
+BLOBS_NAME: Final = "blobs"
+
+
+@asynccontextmanager
+async def open_metadata(settings: Settings) -> AsyncIterator[MetadataStore]:
+    """The metadata of a data directory that has been prepared."""
+    store = SqliteMetadataStore(settings.data_dir / DATABASE_NAME, SystemClock(), deadline_seconds=settings.metadata_deadline_seconds)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_blobs(settings: Settings) -> AsyncIterator[LocalBlobStore]:
+    """The blobs of a data directory."""
+    store = LocalBlobStore(
+        settings.data_dir / BLOBS_NAME,
+        min_free_bytes=settings.min_free_disk_bytes,
+        deadline_seconds=settings.storage_deadline_seconds,
+    )
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything that requests need, released in reverse order."""
+    async with AsyncExitStack() as stack:
+        metadata = await stack.enter_async_context(open_metadata(settings))
+        blobs = await stack.enter_async_context(open_blobs(settings))
+        files = NativeFiles(metadata, blobs, settings)
+        authenticator = Authenticator(metadata, SystemClock(), settings.key_cache_seconds)
+        yield Services(settings, metadata, blobs, files, authenticator)
+
+
+class Application:
+    """The ASGI application: opens its services at lifespan startup and closes them at shutdown."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._edge: ASGIApp | None = None
+        self.held_for_life: object = None
+        """Whatever must live exactly as long as the process serves, such as a lock."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the lifespan."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._edge is not None:
+            await self._edge(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with open_services(self._settings) as services:
+            self._edge = Edge(build_router(services), self._settings)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self._edge = None
+        await asyncio.to_thread(flush_logs)
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_application(settings: Settings) -> Application:
+    """What a server process serves."""
+    configure_logging(settings.log_level)
+    return Application(settings)

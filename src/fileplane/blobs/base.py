@@ -1,0 +1,110 @@
+"""The BlobStore protocol: immutable bytes under a key used once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fileplane.model import Span, StoredBlob
+
+
+class BlobMissing(Exception):
+    """No committed blob has this key."""
+
+
+class BlobKeyInvalid(ValueError):
+    """A key that :func:`fileplane.ids.new_blob_key` cannot have made. Only a damaged or forged database holds one."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """What :meth:`BlobStore.walk` finds. ``committed`` is False for a temporary or an unfinished upload."""
+
+    key: str
+    size: int
+    modified_at: float
+    committed: bool
+
+
+class BlobWriter(Protocol):
+    """One blob being written. Not for use by two tasks at once."""
+
+    async def write(self, data: bytes) -> None:
+        """Takes the next bytes. They may still be in memory when it returns, but never more than a few MiB of them.
+
+        Raises :class:`~fileplane.errors.StorageUnavailable` when the store is full or does not answer.
+        """
+        ...
+
+    async def commit(self) -> StoredBlob:
+        """Publishes the blob; once it returns, the bytes survive power loss. To be called at most once.
+
+        Raises :class:`~fileplane.errors.StorageUnavailable`, after which nothing is visible under the key.
+        """
+        ...
+
+
+class BlobReader(Protocol):
+    """An open blob. Iterating yields the bytes of the requested span, in order and exactly once."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole blob, whatever the span."""
+        ...
+
+    @property
+    def path(self) -> Path | None:
+        """The file that holds exactly the blob, when there is one: a server may then send it by itself."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The bytes, in pieces of at most 1 MiB.
+
+        Raises :class:`~fileplane.errors.StorageIntegrityError` when the store ends before the span does, and
+        :class:`~fileplane.errors.StorageUnavailable` when it does not answer. It never ends early in silence.
+        """
+        ...
+
+
+class BlobStore(Protocol):
+    """Immutable bytes under a key used once.
+
+    A key becomes visible only by :meth:`BlobWriter.commit`; once that returns, the bytes survive power loss.
+    Every method may be called from any task; only ``fileplane.files.janitor`` may call :meth:`delete`.
+    """
+
+    def writer(self, key: str) -> AbstractAsyncContextManager[BlobWriter]:
+        """A writer for a key never used before. Leaving without ``commit()`` cancels, and leaves nothing behind.
+
+        Raises :class:`BlobKeyInvalid`.
+        """
+        ...
+
+    def open(self, key: str, span: Span | None = None) -> AbstractAsyncContextManager[BlobReader]:
+        """A reader of the whole blob or of ``span``. A blob deleted meanwhile is still read to its end.
+
+        Raises :class:`BlobMissing`, :class:`BlobKeyInvalid` or :class:`~fileplane.errors.StorageUnavailable` on entering.
+        """
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Removes a blob or a temporary, under the key that :meth:`walk` shows. Absent is not an error. Idempotent."""
+        ...
+
+    def walk(self, *, uncommitted_only: bool = False) -> AsyncIterator[BlobInfo]:
+        """Everything that is kept, in no order, abandoned temporaries and unfinished uploads included.
+
+        What is written or deleted during the walk may or may not be shown.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Returns when the store can be read and written. Raises :class:`~fileplane.errors.StorageUnavailable`."""
+        ...
+
+    async def close(self) -> None:
+        """Releases everything. No other method may be called afterwards."""
+        ...

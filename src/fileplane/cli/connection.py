@@ -1,0 +1,36 @@
+"""Where client commands get their client from."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from fileplane.settings import load_settings
+
+if TYPE_CHECKING:
+    from fileplane.cli.client import FilesClient
+
+
+@contextmanager
+def connected(config: Path | None) -> Iterator[FilesClient]:
+    """A client as the settings say, for the length of a block; being terminated unwinds the block, as Ctrl-C does.
+
+    Raises :class:`~fileplane.settings.SettingsError`, and :class:`~fileplane.cli.exits.CommandFailed` without a usable key or URL.
+    """
+    from fileplane.cli.client import FilesClient  # noqa: PLC0415 - the HTTP library takes long to import, and other commands need none
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _terminated)
+    client = FilesClient(load_settings(config=config).settings)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _terminated(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)

@@ -1,0 +1,152 @@
+"""The data directory: made once, used by one server at a time, and what its first start does."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import string
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fileplane.app import BLOBS_NAME, DATABASE_NAME, open_blobs, open_metadata
+from fileplane.errors import StorageUnavailable
+from fileplane.files.janitor import sweep_abandoned_uploads
+from fileplane.ids import hash_api_key, new_api_key
+from fileplane.metadata.sqlite_engine import prepare_database
+from fileplane.model import ALL_SCOPES
+from fileplane.settings import Settings
+
+_LOCK_NAME: Final = "server.lock"
+_SHORTEST_KEY: Final = 32
+_FEWEST_CHARACTERS: Final = 10
+_GUESSABLE: Final = (
+    "changeme",
+    "change-me",
+    "password",
+    "secret",
+    "example",
+    "placeholder",
+    "your-api-key",
+    "your_api_key",
+    "test-key",
+    "dummy",
+    "openai_api_key",
+    "sk-1234",
+    "12345678",
+    "abcdefgh",
+)
+
+
+class StartRefused(Exception):
+    """The server cannot start; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStart:
+    """What a first start made. ``shown_key`` is the new API key, or None when the operator chose it."""
+
+    made: bool
+    shown_key: str | None
+
+
+class ServerLock:
+    """Held exclusively while a server starts and shared while it serves, so that a second server on the directory is refused.
+
+    Two servers would sweep each other's uploads at start. Each worker holds the lock too: it outlives a killed parent.
+    The administrative commands need no lock, since SQLite admits several processes.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / _LOCK_NAME
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def take_exclusively(self) -> None:
+        """Raises :class:`StartRefused` while another server holds it."""
+        self._take(fcntl.LOCK_EX)
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def share(self) -> None:
+        """Lets this server's workers hold it as well. Raises :class:`StartRefused`."""
+        self._take(fcntl.LOCK_SH)
+
+    def _take(self, how: int) -> None:
+        try:
+            fcntl.flock(self._descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace") or "unknown"
+            raise StartRefused(
+                f"Another server (process {holder}) uses the data directory {self._path.parent}. Stop it, give this one more --workers "
+                "instead of a second server, or start it with another --data-dir."
+            ) from error
+
+
+def prepare_data_directory(settings: Settings) -> tuple[ServerLock, FirstStart]:
+    """Everything before the first request: directory, lock, database, first key, and the sweep of what a killed server left.
+
+    Raises :class:`StartRefused` or :class:`~fileplane.metadata.base.DatabaseUnusable`.
+    """
+    data_dir = settings.data_dir
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = ServerLock(data_dir)
+        lock.take_exclusively()
+        _require_database_of_blobs(data_dir)
+        prepare_database(data_dir / DATABASE_NAME)
+        first_start = asyncio.run(_start(settings))
+    except OSError as error:
+        raise StartRefused(
+            f"The data directory {data_dir} cannot be used: {error.strerror or error}. Make it writable and give it room, or choose "
+            "another --data-dir."
+        ) from error
+    except StorageUnavailable as error:
+        raise StartRefused(
+            f"The data directory {data_dir} cannot be written: {error.__cause__ or error}. Give it room and start again."
+        ) from error
+    lock.share()
+    return lock, first_start
+
+
+def _require_database_of_blobs(data_dir: Path) -> None:
+    """Blobs without a database are those of one that was lost: to begin anew beside them would hide that."""
+    database = data_dir / DATABASE_NAME
+    if any((data_dir / BLOBS_NAME).glob("[0-9a-f][0-9a-f]/*")) and not (database.exists() and database.stat().st_size):
+        raise StartRefused(
+            f"The database {database} is damaged: it is missing or empty, although there are blobs. Nothing was changed. Restore it from a "
+            "backup, or start with another --data-dir."
+        )
+
+
+async def _start(settings: Settings) -> FirstStart:
+    async with open_blobs(settings) as blobs:
+        await sweep_abandoned_uploads(blobs)
+    async with open_metadata(settings) as metadata:
+        if await metadata.list_api_keys():
+            return FirstStart(made=False, shown_key=None)
+        chosen = settings.bootstrap_api_key
+        if chosen is not None:
+            check_chosen_key(chosen)
+        key = chosen or new_api_key()
+        made = await metadata.bootstrap(hash_api_key(key), key[-4:], ALL_SCOPES)
+    return FirstStart(made, key if made and chosen is None else None)
+
+
+def check_chosen_key(key: str) -> None:
+    """Raises :class:`StartRefused` for an API key that somebody could guess."""
+    reason = None
+    allowed = set(string.ascii_letters + string.digits + string.punctuation)
+    if len(key) < _SHORTEST_KEY:
+        reason = f"has fewer than {_SHORTEST_KEY} characters"
+    elif not set(key) <= allowed:
+        reason = "has characters other than printable ASCII"
+    elif len(set(key)) < _FEWEST_CHARACTERS:
+        reason = "repeats too few characters"
+    elif any(word in key.lower() for word in _GUESSABLE):
+        reason = "contains a well-known word or placeholder"
+    if reason is not None:
+        raise StartRefused(
+            f"FILEPLANE_BOOTSTRAP_API_KEY {reason}. Leave it out and a random key is made, or set one such as "
+            "`python3 -c 'import secrets; print(secrets.token_urlsafe(32))'` prints."
+        )

@@ -1,0 +1,173 @@
+"""The upload form: what may be said about a file, in any order, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from fileplane.errors import AboveMaximum, BelowMinimum, InvalidValue, MissingParameter, MissingScope, UnknownParameter
+from fileplane.files.names import clean_filename, media_type_of
+from fileplane.model import (
+    INPUT_PURPOSES,
+    LONGEST_EXPIRY_SECONDS,
+    OUTPUT_PURPOSES,
+    SHORTEST_EXPIRY_SECONDS,
+    Principal,
+    Scope,
+)
+from fileplane.settings import Settings
+
+_FREE_PURPOSE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ANCHOR: Final = "expires_after[anchor]"
+_SECONDS: Final = "expires_after[seconds]"
+_AS_JSON: Final = "expires_after"
+_FIELDS: Final = ("purpose", _ANCHOR, _SECONDS, _AS_JSON)
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """A complete field of the form other than the file."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileBegins:
+    """The file's part has begun; the bytes that follow are its own."""
+
+    filename: str
+    media_type: str
+
+
+UploadEvent = FormField | FileBegins | bytes
+"""An upload as it arrives: fields whole, and the file in pieces as they come, in the order in which the client sent them."""
+
+
+class UploadForm:
+    """Takes the form's parts as they come and refuses what is wrong as soon as it can be known."""
+
+    def __init__(self, settings: Settings, principal: Principal) -> None:
+        self._settings = settings
+        self._principal = principal
+        self._fields: dict[str, str] = {}
+        self._filename: str | None = None
+        self._media_type = ""
+
+    def take_field(self, field: FormField) -> None:
+        """Raises an :class:`~fileplane.errors.InvalidRequest` that names the field, or MissingScope."""
+        if field.name == "file":
+            raise InvalidValue("The part 'file' has no filename. Send the file as a file part, with a filename.", param="file")
+        if field.name not in _FIELDS:
+            raise UnknownParameter(
+                f"Unknown parameter: '{field.name[:80]}'. An upload has file, purpose and expires_after.", param=field.name[:80]
+            )
+        if field.name in self._fields:
+            raise InvalidValue(f"'{field.name}' was sent twice. Send it once.", param=field.name)
+        self._fields[field.name] = field.value
+        if field.name == "purpose":
+            self._check_purpose(field.value)
+
+    def begin_file(self, begins: FileBegins) -> None:
+        """Raises :class:`~fileplane.errors.InvalidValue` for a second file or a name that cannot be kept."""
+        if self._filename is not None:
+            raise InvalidValue("More than one 'file' was sent. Upload one file in each request.", param="file")
+        self._filename = clean_filename(begins.filename)
+        self._media_type = media_type_of(self._filename, begins.media_type)
+
+    @property
+    def limit(self) -> int:
+        """Bytes the file may have, as far as is known by now."""
+        if "purpose" not in self._fields:
+            return max(self._settings.max_file_bytes, self._settings.max_batch_file_bytes)
+        limit: int = getattr(self._settings, self.limiting_setting)
+        return limit
+
+    @property
+    def limiting_setting(self) -> str:
+        """The setting that :attr:`limit` comes from."""
+        return "max_batch_file_bytes" if self._fields.get("purpose") == "batch" else "max_file_bytes"
+
+    @property
+    def purpose(self) -> str:
+        """Raises :class:`~fileplane.errors.MissingParameter` when the form ended without one."""
+        if "purpose" not in self._fields:
+            raise MissingParameter(
+                "Missing required parameter: 'purpose'. Send it as a form field, such as purpose=user_data.", param="purpose"
+            )
+        return self._fields["purpose"]
+
+    @property
+    def filename(self) -> str:
+        """Raises :class:`~fileplane.errors.MissingParameter` when the form ended without a file."""
+        if self._filename is None:
+            raise MissingParameter("Missing required parameter: 'file'. Send it as a multipart file part.", param="file")
+        return self._filename
+
+    @property
+    def media_type(self) -> str:
+        """The type the file is stored with."""
+        return self._media_type
+
+    @property
+    def expires_after(self) -> int | None:
+        """Seconds from creation to expiry; None keeps the file. Raises an :class:`~fileplane.errors.InvalidRequest`."""
+        fields = self._fields
+        if _AS_JSON in fields:
+            if _ANCHOR in fields or _SECONDS in fields:
+                raise InvalidValue("'expires_after' was sent in two forms. Send one.", param=_AS_JSON)
+            return _checked_expiry(*_from_json(fields[_AS_JSON]))
+        if _ANCHOR in fields or _SECONDS in fields:
+            return _checked_expiry(fields.get(_ANCHOR), fields.get(_SECONDS))
+        if self.purpose == "batch" and self._settings.batch_expiry_seconds:
+            return self._settings.batch_expiry_seconds
+        return None
+
+    def _check_purpose(self, purpose: str) -> None:
+        extra = self._settings.extra_purposes
+        if purpose in OUTPUT_PURPOSES:
+            if Scope.FILES_WRITE_OUTPUT not in self._principal.scopes:
+                raise MissingScope(Scope.FILES_WRITE_OUTPUT.value, param="purpose")
+            return
+        if purpose in INPUT_PURPOSES or purpose in extra or ("*" in extra and _FREE_PURPOSE.fullmatch(purpose)):
+            return
+        allowed = [*INPUT_PURPOSES, *(name for name in extra if name != "*")]
+        raise InvalidValue(f"'{purpose[:80]}' is not one of {allowed} - 'purpose'", param="purpose")
+
+
+def _from_json(text: str) -> tuple[object, object]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise InvalidValue('\'expires_after\' must be an object such as {"anchor": "created_at", "seconds": 3600}.', param=_AS_JSON)
+    if unknown := set(value) - {"anchor", "seconds"}:
+        raise UnknownParameter(f"Unknown parameter: 'expires_after[{min(unknown)[:80]}]'.", param=_AS_JSON)
+    return value.get("anchor"), value.get("seconds")
+
+
+def _checked_expiry(anchor: object, seconds: object) -> int:
+    if anchor is None:
+        raise MissingParameter(f"Missing required parameter: '{_ANCHOR}'. It must be 'created_at'.", param=_ANCHOR)
+    if anchor != "created_at":
+        raise InvalidValue(f"Invalid '{_ANCHOR}': the only anchor is 'created_at'.", param=_ANCHOR)
+    if seconds is None:
+        raise MissingParameter(f"Missing required parameter: '{_SECONDS}'.", param=_SECONDS)
+    text = str(seconds)
+    if isinstance(seconds, bool) or not re.fullmatch(r"-?[0-9]{1,15}", text):
+        raise InvalidValue(f"Invalid '{_SECONDS}': expected a whole number of seconds.", param=_SECONDS)
+    number = int(text)
+    if number < SHORTEST_EXPIRY_SECONDS:
+        raise BelowMinimum(
+            f"Invalid '{_SECONDS}': integer below minimum value. Expected a value >= {SHORTEST_EXPIRY_SECONDS}, but got {number} instead.",
+            param=_SECONDS,
+        )
+    if number > LONGEST_EXPIRY_SECONDS:
+        raise AboveMaximum(
+            f"Invalid '{_SECONDS}': integer above maximum value. Expected a value <= {LONGEST_EXPIRY_SECONDS}, but got {number} instead.",
+            param=_SECONDS,
+        )
+    return number

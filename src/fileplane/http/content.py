@@ -1,0 +1,143 @@
+"""Serving a file's bytes: ranges, validators (RFC 9110, sections 13 and 14) and headers that keep browsers from running them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+from urllib.parse import quote
+
+from starlette.types import Receive, Scope, Send
+
+from fileplane.blobs.base import BlobReader
+from fileplane.errors import ClientDisconnected, InvalidRange, InvalidValue
+from fileplane.files.names import OCTET_STREAM, SHOWN_TYPES
+from fileplane.files.native import NativeFiles
+from fileplane.model import File, Span
+
+PATHSEND: Final = "http.response.pathsend"
+_RANGE: Final = re.compile(r"([0-9]{0,40})-([0-9]{0,40})")
+_UNSAFE_IN_QUOTES: Final = re.compile(r"[^ !#-\[\]-~]")
+
+
+def etag_of(file: File) -> str:
+    """A strong validator: the SHA-256 of the bytes."""
+    return f'"{file.sha256}"'
+
+
+def requested_span(headers: Mapping[str, str], file: File) -> Span | None:
+    """The one range that is asked for, or None for the whole file.
+
+    Several ranges, and a range whose ``If-Range`` no longer fits, are answered with the whole file, as RFC 9110 allows.
+    Raises :class:`~fileplane.errors.InvalidValue` for a unit or form that is not understood and
+    :class:`~fileplane.errors.InvalidRange` for a range outside the file.
+    """
+    header = headers.get("range")
+    if header is None or headers.get("if-range", etag_of(file)) != etag_of(file):
+        return None
+    unit, _, ranges = header.partition("=")
+    if unit.strip().lower() != "bytes":
+        raise InvalidValue("Invalid 'Range': the only unit is bytes, as in 'bytes=0-1023'.", param="range")
+    if "," in ranges:
+        return None
+    match = _RANGE.fullmatch(ranges.strip())
+    if match is None or match[0] == "-" or (match[1] and match[2] and int(match[2]) < int(match[1])):
+        raise InvalidValue("Invalid 'Range': expected a form such as 'bytes=0-1023', 'bytes=1024-' or 'bytes=-1024'.", param="range")
+    return _within(match[1], match[2], file)
+
+
+def _within(first: str, last: str, file: File) -> Span:
+    start = int(first) if first else max(0, file.bytes - int(last))
+    end = min(file.bytes, int(last) + 1) if first and last else file.bytes
+    if start >= end:
+        raise InvalidRange(
+            f"The range lies outside the file, which has {file.bytes} bytes.",
+            param="range",
+            headers={"content-range": f"bytes */{file.bytes}"},
+        )
+    return Span(start, end - start)
+
+
+def not_modified(headers: Mapping[str, str], file: File) -> bool:
+    """Whether ``If-None-Match`` names this file's bytes."""
+    header = headers.get("if-none-match")
+    if header is None:
+        return False
+    candidates = {candidate.strip().removeprefix("W/") for candidate in header.split(",")}
+    return "*" in candidates or etag_of(file) in candidates
+
+
+def disposition_of(filename: str) -> str:
+    """``attachment`` with the name to the letter (RFC 6266), beside an ASCII form for clients that know no other."""
+    plain = _UNSAFE_IN_QUOTES.sub("_", filename)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
+
+
+def content_headers(file: File, span: Span | None) -> dict[str, str]:
+    """Every header of an answer that carries the file, but for those of the connection."""
+    headers = {
+        "content-type": file.media_type if file.media_type in SHOWN_TYPES else OCTET_STREAM,
+        "content-length": str(file.bytes if span is None else span.length),
+        "content-disposition": disposition_of(file.filename),
+        "etag": etag_of(file),
+        "accept-ranges": "bytes",
+        "cache-control": "private, no-cache",
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "default-src 'none'; sandbox",
+        "cross-origin-resource-policy": "same-origin",
+    }
+    if span is not None:
+        headers["content-range"] = f"bytes {span.start}-{span.start + span.length - 1}/{file.bytes}"
+    return headers
+
+
+class ContentResponse:
+    """The answer to GET and HEAD of a file's content, as an ASGI application.
+
+    Whatever can fail before the first byte is raised before the answer starts. A failure later breaks the connection off, so that
+    the client sees fewer bytes than Content-Length announced and never a short success.
+    """
+
+    def __init__(self, files: NativeFiles, file: File, span: Span | None, stall_seconds: float) -> None:
+        self._files = files
+        self._file = file
+        self._span = span
+        self._stall_seconds = stall_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends it."""
+        async with self._files.open(self._file, self._span) as reader:
+            headers = [(name.encode(), value.encode("latin-1")) for name, value in content_headers(self._file, self._span).items()]
+            await send({"type": "http.response.start", "status": 200 if self._span is None else 206, "headers": headers})
+            if scope["method"] == "HEAD" or self._file.bytes == 0:
+                await send({"type": "http.response.body", "body": b""})
+            elif reader.path is not None and PATHSEND in scope.get("extensions", {}):
+                await send({"type": PATHSEND, "path": str(reader.path)})
+            else:
+                await self._stream(reader, receive, send)
+
+    async def _stream(self, reader: BlobReader, receive: Receive, send: Send) -> None:
+        # Servers differ in whether sending to a client that has left raises; all of them deliver http.disconnect.
+        leaving = asyncio.ensure_future(_client_left(receive))
+        try:
+            async for piece in reader:
+                if leaving.done():
+                    return
+                try:
+                    async with asyncio.timeout(self._stall_seconds):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                except TimeoutError as error:
+                    # An answer that ends before its announced length is a broken connection, which is what this client gets.
+                    raise ClientDisconnected from error
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            leaving.cancel()
+            with suppress(asyncio.CancelledError):
+                await leaving
+
+
+async def _client_left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue

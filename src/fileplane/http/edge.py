@@ -1,0 +1,104 @@
+"""The outermost layer: request ids, the one error envelope for whatever goes wrong inside, and one access line a request."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import time
+from contextlib import suppress
+from typing import Any, Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fileplane.errors import (
+    ClientDisconnected,
+    FileplaneError,
+    InternalError,
+    MalformedForm,
+    StorageIntegrityError,
+    StorageUnavailable,
+)
+from fileplane.http.exchange import Exchange
+from fileplane.logs import request_id_in_context, write_line
+from fileplane.settings import Settings
+
+_CLIENT_LEFT: Final = 499
+_FOR_THE_OPERATOR: Final = (InternalError, StorageIntegrityError, StorageUnavailable)
+
+_log = logging.getLogger(__name__)
+
+
+class Edge:
+    """Wraps the router as an ASGI application of its own."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._trusted = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request; passes everything that is not HTTP on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(scope, receive, send)
+        token = request_id_in_context.set(exchange.request_id)
+        try:
+            await self._answer(exchange)
+        finally:
+            request_id_in_context.reset(token)
+            write_line("info", "request", self._access(exchange))
+
+    async def _answer(self, exchange: Exchange) -> None:
+        try:
+            await self._app(exchange.scope, exchange.receive, exchange.send)
+        except FileplaneError as error:
+            if isinstance(error, _FOR_THE_OPERATOR):
+                _log.error("%s", error.message, exc_info=error)
+            await exchange.fail(error)
+        except ClientDisconnected:
+            # Also how a server tells of a body whose framing is broken; that client is still there, and gets an answer.
+            if not exchange.status:
+                with suppress(Exception):
+                    await exchange.fail(MalformedForm("The request body broke off. Send the whole form."))
+            exchange.status = _CLIENT_LEFT
+        except Exception as error:  # noqa: BLE001 - the caller is told of every failure, and the log has it whole
+            _log.exception("unhandled failure")
+            await exchange.fail(
+                InternalError("The server failed to answer. The operator finds the cause in the log, by the request id."), error
+            )
+
+    def _access(self, exchange: Exchange) -> dict[str, Any]:
+        scope = exchange.scope
+        principal = scope["state"].get("principal")
+        line = {
+            "request_id": exchange.request_id,
+            "method": scope["method"],
+            "path": scope["path"],
+            "status": exchange.status,
+            "duration_ms": round((time.perf_counter() - exchange.began) * 1000, 2),
+            "bytes_in": exchange.bytes_in,
+            "bytes_out": exchange.bytes_out,
+            "client": self._client(scope),
+        }
+        if principal is not None:
+            line["project_id"], line["key_id"] = principal.project_id, principal.key_id
+        return line
+
+    def _client(self, scope: Scope) -> str | None:
+        """The peer's address, or what a trusted proxy says of it: the last address it has not vouched for itself."""
+        address: str | None = (scope.get("client") or (None,))[0]
+        if not self._trusted or address is None:
+            return address
+        forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+        for hop in reversed([hop.strip() for hop in forwarded.split(",") if hop.strip()]):
+            if not self._is_trusted(address):
+                break
+            address = hop
+        return address[:64]
+
+    def _is_trusted(self, address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._trusted)

@@ -1,0 +1,58 @@
+"""The five file calls, and HEAD."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from fileplane.clock import SystemClock
+from fileplane.http.body import Patience, declared_length, read_body, refuse_content_encoding
+from fileplane.http.call import Call
+from fileplane.http.content import ContentResponse, content_headers, not_modified, requested_span
+from fileplane.http.multipart import boundary_of, read_form
+from fileplane.http.parameters import list_parameters, parse_list_query
+from fileplane.http.responses import json_response
+from fileplane.http.schemas import FileDeletion, file_list, file_object
+
+_clock = SystemClock()
+
+
+async def upload_file(call: Call) -> ASGIApp:
+    """POST /v1/files."""
+    request, settings = call.request, call.services.settings
+    refuse_content_encoding(request)
+    boundary = boundary_of(request.headers.get("content-type"))
+    body = read_body(request.receive, Patience.from_settings(settings), _clock)
+    file = await call.services.files.create(call.principal, read_form(body, boundary, settings), declared_length(request))
+    return json_response(file_object(file, call.shown_id(file.id)))
+
+
+async def list_files(call: Call) -> ASGIApp:
+    """GET /v1/files."""
+    query = parse_list_query(call.request.scope["query_string"], list_parameters(call.services.settings))
+    page = await call.services.files.list(call.principal, query)
+    return json_response(file_list(page, [file_object(file, call.shown_id(file.id)) for file in page.files]))
+
+
+async def retrieve_file(call: Call) -> ASGIApp:
+    """GET /v1/files/{file_id}."""
+    file = await call.services.files.get(call.principal, call.file_id)
+    return json_response(file_object(file, call.shown_id(file.id)))
+
+
+async def file_content(call: Call) -> ASGIApp:
+    """GET and HEAD /v1/files/{file_id}/content. Ranges are defined for GET alone (RFC 9110, section 14.2)."""
+    headers = call.request.headers
+    file = await call.services.files.get(call.principal, call.file_id)
+    if not_modified(headers, file):
+        kept = {name: value for name, value in content_headers(file, None).items() if not name.startswith("content-")}
+        return Response(status_code=304, headers=kept)
+    span = requested_span(headers, file) if call.request.method == "GET" else None
+    return ContentResponse(call.services.files, file, span, call.services.settings.download_stall_seconds)
+
+
+async def delete_file(call: Call) -> ASGIApp:
+    """DELETE /v1/files/{file_id}. SDKs send a Content-Type or an empty object with it; neither is read."""
+    file_id = call.file_id
+    await call.services.files.delete(call.principal, file_id)
+    return json_response(FileDeletion(id=call.shown_id(file_id)))

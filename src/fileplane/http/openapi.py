@@ -1,0 +1,136 @@
+"""The OpenAPI 3.1 document, generated from the route table, the schemas and the error classes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from fileplane import __version__
+from fileplane.errors import FileplaneError
+from fileplane.http.routes import OPERATIONS, Operation
+from fileplane.http.schemas import ErrorEnvelope, FileDeletion, FileList, FileObject, Health
+from fileplane.model import LONGEST_EXPIRY_SECONDS, SHORTEST_EXPIRY_SECONDS
+from fileplane.settings import Settings
+
+_SCHEMAS = (FileObject, FileList, FileDeletion, Health, ErrorEnvelope)
+_REFERENCE = "#/components/schemas/{name}"
+_REQUEST_ID = {"x-request-id": {"description": "Names this request in the server's log.", "schema": {"type": "string"}}}
+
+
+@cache
+def encoded_document(settings: Settings) -> bytes:
+    """The document as JSON."""
+    return msgspec.json.encode(document(settings))
+
+
+def document(settings: Settings) -> dict[str, Any]:
+    """The document for a server with these settings."""
+    _, components = msgspec.json.schema_components(_SCHEMAS, ref_template=_REFERENCE)
+    for component in components.values():
+        # A default only spares the code from naming it: every field is in every answer.
+        component["required"] = list(component["properties"])
+    paths: dict[str, dict[str, Any]] = defaultdict(dict)
+    for operation in OPERATIONS:
+        paths[operation.path][operation.method.lower()] = _describe(operation, settings)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Fileplane",
+            "version": __version__,
+            "summary": "One self-hosted /v1/files for AI work.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": dict(paths),
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "portkey": {"type": "apiKey", "in": "header", "name": "x-portkey-api-key"},
+            },
+        },
+    }
+
+
+def _describe(operation: Operation, settings: Settings) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [
+        {"name": parameter.name, "in": "query", "description": parameter.description, "schema": dict(parameter.schema)}
+        for parameter in operation.parameters(settings)
+    ]
+    if "{file_id}" in operation.path:
+        parameters.insert(0, {"name": "file_id", "in": "path", "required": True, "schema": {"type": "string"}})
+    if operation.path.endswith("/content"):
+        parameters.extend({"name": name, "in": "header", "schema": {"type": "string"}} for name in ("Range", "If-Range", "If-None-Match"))
+    described: dict[str, Any] = {
+        "operationId": operation.handler.__name__ + ("_head" if operation.method == "HEAD" else ""),
+        "summary": operation.summary,
+        "parameters": parameters,
+        "responses": {**_successes(operation), **_failures(operation.fails_with)},
+    }
+    if operation.scope is not None:
+        described["security"] = [{"bearer": []}, {"portkey": []}]
+        described["description"] = f"Needs the scope `{operation.scope.value}`."
+    if operation.method == "POST":
+        described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _upload_form()}}}
+    return described
+
+
+def _successes(operation: Operation) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": "Success.", "headers": _REQUEST_ID}
+    if isinstance(operation.answer, str):
+        raw = {"schema": {"type": "string", "contentMediaType": operation.answer}}
+        partial = {"description": "The range asked for.", "headers": _REQUEST_ID, "content": {operation.answer: raw}}
+        unchanged = {"description": "The bytes are those that If-None-Match names.", "headers": _REQUEST_ID}
+        return {"200": {**success, "content": {"*/*": raw}}, "206": {**partial, "content": {"*/*": raw}}, "304": unchanged}
+    if operation.answer is None:
+        return {"200": success, "304": {"description": "The bytes are those that If-None-Match names.", "headers": _REQUEST_ID}}
+    name = operation.answer.__name__
+    schema = {"type": "object"} if operation.answer is dict else {"$ref": _REFERENCE.format(name=name)}
+    return {"200": {**success, "content": {"application/json": {"schema": schema}}}}
+
+
+def _failures(classes: Iterable[type[FileplaneError]]) -> dict[str, Any]:
+    by_status: dict[int, list[type[FileplaneError]]] = defaultdict(list)
+    for failure in classes:
+        by_status[failure.status].append(failure)
+    return {
+        str(status): {
+            "description": f"{HTTPStatus(status).phrase}: " + " ".join(first_line(failure) + _code(failure) for failure in failures),
+            "headers": _REQUEST_ID,
+            "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(name="ErrorEnvelope")}}},
+        }
+        for status, failures in sorted(by_status.items())
+    }
+
+
+def first_line(failure: type[FileplaneError]) -> str:
+    """The case that a row of the error table describes."""
+    return (failure.__doc__ or "").partition("\n")[0]
+
+
+def _code(failure: type[FileplaneError]) -> str:
+    return f" (`{failure.code}`)" if failure.code else ""
+
+
+def _upload_form() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["file", "purpose"],
+        "additionalProperties": False,
+        "properties": {
+            "file": {"type": "string", "contentMediaType": "application/octet-stream", "description": "The file, with a filename."},
+            "purpose": {"type": "string", "description": "What the file is for."},
+            "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+            "expires_after[seconds]": {
+                "type": "integer",
+                "minimum": SHORTEST_EXPIRY_SECONDS,
+                "maximum": LONGEST_EXPIRY_SECONDS,
+                "description": "Seconds from creation to expiry.",
+            },
+            "expires_after": {"type": "string", "description": "Both of the above as one JSON object."},
+        },
+    }

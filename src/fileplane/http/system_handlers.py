@@ -1,0 +1,31 @@
+"""Health checks and the API's own description."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from fileplane.http.call import Call
+from fileplane.http.responses import json_response
+from fileplane.http.schemas import Health
+
+
+async def alive(_: Call) -> ASGIApp:
+    """GET /healthz: this process answers."""
+    return json_response(Health())
+
+
+async def ready(call: Call) -> ASGIApp:
+    """GET /readyz: the database and the blob store answer too. What does not is told in the log, not to the caller."""
+    await asyncio.gather(call.services.metadata.check(), call.services.blobs.check())
+    return json_response(Health())
+
+
+async def openapi_document(call: Call) -> ASGIApp:
+    """GET /openapi.json."""
+    # Imported here, because the document is made from the route table, which names this handler.
+    from fileplane.http.openapi import encoded_document  # noqa: PLC0415
+
+    return Response(encoded_document(call.services.settings), media_type="application/json")

@@ -1,0 +1,1 @@
+"""Where a request goes: the native store, or a provider."""

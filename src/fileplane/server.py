@@ -1,0 +1,149 @@
+"""The HTTP server process: Granian around the ASGI application."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import ssl
+import sys
+import threading
+import time
+from typing import Any, Final
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
+
+from fileplane.app import Application, create_application
+from fileplane.data_directory import ServerLock, StartRefused, prepare_data_directory
+from fileplane.logs import configure_logging
+from fileplane.settings import Settings
+
+_LOGGING: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"fileplane": {"class": "fileplane.logs.JsonHandler"}},
+    "loggers": {"_granian": {"level": "WARNING", "handlers": ["fileplane"], "propagate": False}},
+}
+
+_PARENT_CHECK_SECONDS: Final = 1.0
+_DESCRIPTORS: Final = 65_536
+_SWITCH_SECONDS: Final = 0.0005
+_READ_BUFFER: Final = 1 << 20  # a connection; fewer, larger pieces of a body cost less in all. A head may be up to twice as large
+
+
+def load_application(settings: Settings) -> Application:
+    """Runs in each worker."""
+    # Threads that hash and write win the interpreter back after each call; at the default of 5 ms an upload mostly waits for that.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    application = create_application(settings)
+    lock = ServerLock(settings.data_dir)
+    lock.share()
+    application.held_for_life = lock
+    threading.Thread(target=_stop_with_parent, args=(os.getppid(),), name="fileplane-parent", daemon=True).start()
+    return application
+
+
+def _stop_with_parent(parent: int) -> None:
+    """Drains this worker when the process that supervises it was killed: it would otherwise keep port and data directory for ever."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def serve(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, then drains: transfers in flight may finish within ``drain_seconds``.
+
+    Prints the URL, and at first start the API key, to standard output. Raises :class:`StartRefused` or
+    :class:`~fileplane.metadata.base.DatabaseUnusable` when it cannot start.
+    """
+    # Forked workers would inherit threads that are not running and descriptors that are not theirs.
+    multiprocessing.set_start_method("spawn", force=True)
+    configure_logging(settings.log_level)
+    os.umask(0o077)
+    _raise_descriptor_limit()
+    _require_usable_certificate(settings)
+    _require_free_port(settings)
+    lock, first_start = prepare_data_directory(settings)
+    _announce(settings, first_start.shown_key, made=first_start.made)
+    server = Granian(
+        "fileplane",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=settings.workers,
+        loop=Loops.auto,
+        http=HTTPModes.http1,  # telling HTTP/2 apart would leave silent connections without a deadline
+        websockets=False,
+        http1_settings=HTTP1Settings(header_read_timeout=int(settings.head_seconds * 1000), max_buffer_size=_READ_BUFFER),
+        log_dictconfig=_LOGGING,
+        ssl_cert=settings.tls_cert,
+        ssl_key=settings.tls_key,
+        workers_kill_timeout=settings.drain_seconds,
+        respawn_failed_workers=True,
+    )
+    server.serve(target_loader=functools.partial(load_application, settings), wrap_loader=False)
+    del lock
+
+
+def base_url(settings: Settings) -> str:
+    """Where this server can be reached from the machine it runs on."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - what to show, not what to bind
+    shown = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    return f"{'https' if settings.tls_cert else 'http'}://{shown}:{settings.port}/v1"
+
+
+def _raise_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _require_usable_certificate(settings: Settings) -> None:
+    if settings.tls_cert is None:
+        return
+    try:
+        # An encrypted key would be asked for at the terminal; the empty password makes it fail instead.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except (OSError, ValueError) as error:
+        raise StartRefused(
+            f"The TLS certificate {settings.tls_cert} with the key {settings.tls_key} cannot be used: {error}. "
+            "Both must be PEM files, the key belonging to the certificate and without a password."
+        ) from error
+
+
+def _require_free_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))
+    except OSError as error:
+        raise StartRefused(
+            f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. Choose another with --host and --port."
+        ) from error
+
+
+def _announce(settings: Settings, shown_key: str | None, *, made: bool) -> None:
+    url = base_url(settings)
+    lines = [f"Fileplane serves {url} from {settings.data_dir.absolute()}"]
+    if shown_key is not None:
+        lines += [
+            "",
+            "A first API key was made. It is shown this once and kept only as a hash:",
+            "",
+            f"    {shown_key}",
+            "",
+            "Try it:",
+            "",
+            f'    curl {url}/files -H "Authorization: Bearer {shown_key}" -F purpose=user_data -F file=@README.md',
+        ]
+    elif made:
+        lines += ["", "The first API key is the one in FILEPLANE_BOOTSTRAP_API_KEY."]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()

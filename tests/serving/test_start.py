@@ -1,0 +1,189 @@
+"""What ``fileplane serve`` does before, beside and after serving."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from support.expect import assert_file, assert_openai_error
+from support.server import RunningServer, fileplane_environment, free_port, run_fileplane, running_server, start_server, wait_until_ready
+
+TLS = Path(__file__).parents[1] / "support" / "tls"
+
+
+def start_without_a_chosen_key(data_dir: Path, port: int) -> tuple[RunningServer, subprocess.Popen[bytes]]:
+    output, log = data_dir.with_suffix(f".{port}.out"), data_dir.with_suffix(f".{port}.log")
+    with output.open("wb") as out, log.open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fileplane", "serve", "--data-dir", str(data_dir), "--port", str(port)],
+            env=fileplane_environment(FILEPLANE_MIN_FREE_DISK_BYTES="0"),
+            stdout=out,
+            stderr=err,
+        )
+    server = RunningServer(port, "", data_dir, process, log, output)
+    wait_until_ready(server)
+    return server, process
+
+
+def test_the_first_start_prints_a_key_and_a_curl_line_that_work_and_later_starts_do_not(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    first, _ = start_without_a_chosen_key(data_dir, free_port())
+    (key,) = set(re.findall(r"fpk_[0-9A-Za-z]{43}", first.output))
+    assert f"{first.base_url}/files" in first.output
+    line = re.search(r"^ +(curl .+)$", first.output, re.MULTILINE)
+    assert line is not None
+    (tmp_path / "README.md").write_text("hello", "utf-8")
+    answer = subprocess.run(["sh", "-c", line[1]], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30)
+    assert '"filename":"README.md"' in answer.stdout
+    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
+    assert first.terminate() == 0
+    assert key not in first.log
+
+    second, _ = start_without_a_chosen_key(data_dir, free_port())
+    assert "fpk_" not in second.output
+    with second.client(key) as client:
+        assert client.get("/files").json()["total"] == 1
+    assert second.terminate() == 0
+
+
+def test_a_chosen_first_key_is_not_printed(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        assert server.api_key not in server.output + server.log
+        with server.client() as client:
+            assert client.get("/files").status_code == 200
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_server_stops_with_exit_code_0(tmp_path: Path, sign: signal.Signals) -> None:
+    with running_server(tmp_path / "data") as server:
+        server.process.send_signal(sign)
+        assert server.process.wait(30) == 0
+        assert not any('"level":"error"' in line for line in server.log.splitlines())
+
+
+def test_https_is_served_with_a_certificate_and_its_key(tmp_path: Path) -> None:
+    arguments = ("--tls-cert", str(TLS / "cert.pem"), "--tls-key", str(TLS / "key.pem"))
+    trusted = ssl.create_default_context(cafile=str(TLS / "cert.pem"))
+    with (
+        running_server(tmp_path / "data", scheme="https", arguments=arguments) as server,
+        httpx2.Client(base_url=server.base_url, headers=server.headers, verify=trusted, trust_env=False) as client,
+    ):
+        assert server.base_url in server.output
+        content = bytes(range(256)) * 10_000
+        file = assert_file(client.post("/files", data={"purpose": "user_data"}, files={"file": ("a.bin", content)}), bytes=len(content))
+        assert client.get(f"/files/{file['id']}/content").content == content
+        assert client.get(f"/files/{file['id']}/content", headers={"range": "bytes=5-9"}).content == content[5:10]
+
+
+def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
+    result = run_fileplane("serve", "--data-dir", str(tmp_path / "data"), "--tls-cert", str(TLS / "cert.pem"))
+    assert result.returncode == 2
+    assert "tls_cert and tls_key go together" in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_certificate_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    arguments = ("--tls-cert", str(TLS / "key.pem"), "--tls-key", str(TLS / "key.pem"))
+    result = run_fileplane("serve", "--data-dir", str(tmp_path / "data"), "--port", str(free_port()), *arguments)
+    assert result.returncode == 1
+    assert "The TLS certificate" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_worker_that_was_killed_is_replaced_and_no_file_is_lost(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server, server.client() as client:
+        file = assert_file(client.post("/files", data={"purpose": "user_data"}, files={"file": ("a.bin", b"kept")}))
+        (worker,) = server.workers()
+        worker.kill()
+        worker.wait(30)
+        wait_until_ready(server)
+        assert client.get(f"/files/{file['id']}/content").content == b"kept"
+
+
+def test_workers_whose_supervisor_was_killed_leave_the_data_directory_to_the_next_server(tmp_path: Path) -> None:
+    server = start_server(tmp_path / "data")
+    workers = server.workers()
+    server.process.kill()
+    server.process.wait(30)
+    psutil.wait_procs(workers, 30)
+    assert not any(worker.is_running() for worker in workers)
+    with running_server(tmp_path / "data") as again:
+        assert httpx2.get(f"{again.url}/readyz", trust_env=False).status_code == 200
+
+
+def test_the_client_address_is_taken_from_trusted_proxies_alone(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", trusted_proxies="127.0.0.1,10.0.0.0/8") as server:
+        for forwarded in ("203.0.113.7", "198.51.100.1, 203.0.113.8, 10.1.2.3", "10.9.9.9", "not an address"):
+            httpx2.get(f"{server.url}/healthz", headers={"x-forwarded-for": forwarded}, trust_env=False)
+        assert server.terminate() == 0
+        clients = re.findall(r'"path":"/healthz".*?"client":"([^"]*)"', server.log)
+    assert clients[-4:] == ["203.0.113.7", "203.0.113.8", "10.9.9.9", "not an address"]
+
+
+def test_without_trusted_proxies_nobody_chooses_their_address(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        httpx2.get(f"{server.url}/healthz", headers={"x-forwarded-for": "203.0.113.7"}, trust_env=False)
+        assert server.terminate() == 0
+        assert "203.0.113.7" not in server.log
+
+
+def test_a_log_that_nobody_reads_stops_nobody(tmp_path: Path) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fileplane", "serve", "--data-dir", str(tmp_path / "data"), "--port", str(port)],
+        env=fileplane_environment(FILEPLANE_MIN_FREE_DISK_BYTES="0"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    server = RunningServer(port, "", tmp_path / "data", process, tmp_path / "unread", tmp_path / "unread")
+    try:
+        wait_until_ready(server)
+        assert _pipelined_answers(port, 12_000) == 12_000
+    finally:
+        assert process.stderr is not None
+        process.terminate()
+        remaining = process.stderr.read()
+        process.stderr.close()
+        assert process.wait(30) == 0
+    assert b'"event":"request"' in remaining
+
+
+def _pipelined_answers(port: int, count: int) -> int:
+    """Sends ``count`` requests in batches over one connection, and counts the answers."""
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answered = 0
+    with socket.create_connection(("127.0.0.1", port), 30) as connection:
+        while answered < count:
+            connection.sendall(request * 100)
+            received = b""
+            while received.count(b'{"status":"ok"}') < 100:
+                piece = connection.recv(65_536)
+                assert piece, "the server closed the connection"
+                received += piece
+            answered += 100
+    return answered
+
+
+def test_health_checks_need_no_key_and_tell_nothing(server: RunningServer) -> None:
+    for path in ("/healthz", "/readyz"):
+        response = httpx2.get(server.url + path, trust_env=False)
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_a_server_whose_blobs_are_gone_is_alive_but_not_ready(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        (tmp_path / "data" / "blobs" / "tmp").rmdir()
+        assert httpx2.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+        response = httpx2.get(f"{server.url}/readyz", trust_env=False)
+        assert_openai_error(response, 503, "storage_unavailable", type="server_error")
+        assert int(response.headers["retry-after"]) <= 60

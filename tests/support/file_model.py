@@ -1,0 +1,73 @@
+"""What a project's files are supposed to be: a dictionary, and the answers that follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class ModelFile:
+    """A file as its upload was answered, and what has become of it."""
+
+    shown: dict[str, object]
+    content: bytes
+    deleted: bool = False
+
+    @property
+    def id(self) -> str:
+        return str(self.shown["id"])
+
+    @property
+    def position(self) -> tuple[int, str]:
+        """Its place in the total order."""
+        return int(str(self.shown["created_at"])), self.id
+
+    def is_live(self, now: int) -> bool:
+        expires_at = self.shown["expires_at"]
+        return not self.deleted and (expires_at is None or int(str(expires_at)) > now)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A list call. ``after`` is the id of a file that the project has, live or not."""
+
+    order: str = "desc"
+    purpose: str | None = None
+    limit: int = 10_000
+    after: str | None = None
+    offset: int | None = None
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass
+class ModelProject:
+    """``now`` tells the time by which files expire."""
+
+    now: Callable[[], int]
+    files: dict[str, ModelFile] = field(default_factory=dict)
+
+    def live(self, query: Query = Query()) -> list[ModelFile]:
+        """All that the query's purpose admits, in its order."""
+        admitted = (file for file in self.files.values() if file.is_live(self.now()) and query.purpose in {None, file.shown["purpose"]})
+        return sorted(admitted, key=lambda file: file.position, reverse=query.order == "desc")
+
+    def page(self, query: Query) -> dict[str, object]:
+        """The answer to a list call, to the letter."""
+        live = self.live(query)
+        rest = live[query.offset or 0 :]
+        if query.after is not None:
+            cursor = self.files[query.after].position
+            rest = [file for file in live if (file.position < cursor if query.order == "desc" else file.position > cursor)]
+        shown = [file.shown for file in rest[: query.limit]]
+        return {
+            "object": "list",
+            "data": shown,
+            "first_id": shown[0]["id"] if shown else None,
+            "last_id": shown[-1]["id"] if shown else None,
+            "has_more": len(rest) > query.limit,
+            "total": len(live),
+        }

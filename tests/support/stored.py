@@ -1,0 +1,22 @@
+"""What a server has on its disk, seen from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.polling import eventually_equal
+
+
+def blob_files(data_dir: Path) -> set[str]:
+    """Every file of the blob store, temporaries included, by its path below the store."""
+    root = data_dir / "blobs"
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def temporaries(data_dir: Path) -> set[str]:
+    return {name for name in blob_files(data_dir) if name.startswith("tmp/")}
+
+
+def assert_nothing_left_behind(data_dir: Path, before: set[str]) -> None:
+    """The store has, or soon has, exactly the files of ``before``."""
+    eventually_equal(lambda: blob_files(data_dir), before)

@@ -1,0 +1,88 @@
+"""The whole ASGI application in this process, on a clock that a test moves; driven through the same client as a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import httpx2
+
+from fileplane import logs
+from fileplane.app import BLOBS_NAME, DATABASE_NAME
+from fileplane.blobs.local import LocalBlobStore
+from fileplane.files.native import NativeFiles
+from fileplane.http.auth import Authenticator
+from fileplane.http.call import Services
+from fileplane.http.edge import Edge
+from fileplane.http.routes import build_router
+from fileplane.metadata.sqlite import SqliteMetadataStore
+from fileplane.metadata.sqlite_engine import prepare_database
+from fileplane.settings import Settings
+from support.clock import ManualClock
+from support.projects import Key, make_key
+
+BASE_URL = "http://in-process/v1"
+
+
+class TimedApp:
+    """Made by :func:`timed_app`. Every request runs the event loop until it is answered."""
+
+    def __init__(self, runner: asyncio.Runner, services: Services, clock: ManualClock) -> None:
+        self._runner = runner
+        self._services = services
+        self._transport = _Transport(runner, Edge(build_router(services), services.settings))
+        self.clock = clock
+
+    def new_key(self, **options: object) -> Key:
+        return self._runner.run(make_key(self._services.metadata, **options))
+
+    def client(self, key: str) -> httpx2.Client:
+        return httpx2.Client(transport=self._transport, base_url=BASE_URL, headers={"Authorization": f"Bearer {key}"})
+
+
+class _Transport(httpx2.BaseTransport):
+    def __init__(self, runner: asyncio.Runner, app: Edge) -> None:
+        self._runner = runner
+        self._asgi = httpx2.ASGITransport(app)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        content = request.read()
+        whole = httpx2.Request(request.method, request.url, headers=request.headers, content=content)
+        return self._runner.run(self._handle(whole))
+
+    async def _handle(self, request: httpx2.Request) -> httpx2.Response:
+        response = await self._asgi.handle_async_request(request)
+        body = b"".join([piece async for piece in response.stream])
+        return httpx2.Response(response.status_code, headers=response.headers, stream=httpx2.ByteStream(body))
+
+
+@contextmanager
+def timed_app(data_dir: Path, **values: object) -> Iterator[TimedApp]:
+    """An application over a new data directory, with these settings."""
+    data_dir.mkdir(parents=True)
+    settings = Settings(data_dir=data_dir, min_free_disk_bytes=0, **values)
+    prepare_database(data_dir / DATABASE_NAME)
+    clock = ManualClock()
+    threshold, logs._threshold = logs._threshold, logging.ERROR
+    try:
+        with asyncio.Runner() as runner:
+            stack = AsyncExitStack()
+            services = runner.run(_open(stack, settings, clock))
+            try:
+                yield TimedApp(runner, services, clock)
+            finally:
+                runner.run(stack.aclose())
+    finally:
+        logs._threshold = threshold
+
+
+async def _open(stack: AsyncExitStack, settings: Settings, clock: ManualClock) -> Services:
+    metadata = SqliteMetadataStore(settings.data_dir / DATABASE_NAME, clock)
+    stack.push_async_callback(metadata.close)
+    blobs = LocalBlobStore(settings.data_dir / BLOBS_NAME)
+    stack.push_async_callback(blobs.close)
+    authenticator = Authenticator(metadata, clock, settings.key_cache_seconds)
+    return Services(settings, metadata, blobs, NativeFiles(metadata, blobs, settings), authenticator)

@@ -1,0 +1,175 @@
+"""Writes the generated parts of the documentation, each between two comments in a Markdown file.
+
+    <!-- generated: settings -->
+    …
+    <!-- end generated -->
+
+What stands between them is made from the code that it describes, so that it cannot differ from it. With ``--check`` nothing is
+written; the exit code is 1, and each stale file is named, when a part is not as it would be written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any, Final
+
+import typer.main
+
+from fileplane.cli.exits import EXIT_CODE_HELP
+from fileplane.cli.main import cli
+from fileplane.errors import FileplaneError, answerable_errors
+from fileplane.http.openapi import first_line
+from fileplane.http.parameters import list_parameters
+from fileplane.http.routes import OPERATIONS
+from fileplane.settings import Settings, parse_size, show, variables_of
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+_PART: Final = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
+_HELP_WIDTH: Final = 100
+_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
+_RETRIED_BY_SDKS: Final = frozenset({408, 409, 429})
+_SERVER_FAILURE: Final = 500
+
+
+def settings_table() -> str:
+    """Every setting: name, environment variables, default, help."""
+    rows = (
+        (f"`{entry.name}`", ", else ".join(f"`{name}`" for name in variables_of(entry)), _default(entry), _escaped(entry.metadata["help"]))
+        for entry in fields(Settings)
+    )
+    return _table(("setting", "environment", "default", "what it does"), rows)
+
+
+def error_table() -> str:
+    """Every failure that a caller may be told of."""
+    rows = (
+        (_escaped(first_line(error)), str(error.status), f"`{error.type}`", f"`{error.code}`" if error.code else "null", _retried(error))
+        for error in sorted(answerable_errors(), key=lambda error: error.status)
+    )
+    return _table(("case", "status", "`type`", "`code`", "sent again by the SDKs"), rows)
+
+
+def operation_table() -> str:
+    """Every method of every path."""
+    rows = (
+        (f"`{operation.method} {operation.path}`", operation.summary, f"`{operation.scope.value}`" if operation.scope else "no key needed")
+        for operation in OPERATIONS
+    )
+    return _table(("call", "what it does", "scope"), rows)
+
+
+def parameter_table() -> str:
+    """The query parameters of a list, for a server with default settings."""
+    rows = (
+        (f"`{parameter.name}`", _values(parameter.schema), str(parameter.schema.get("default", "")), _escaped(parameter.description))
+        for parameter in list_parameters(Settings())
+    )
+    return _table(("parameter", "values", "default", "meaning"), rows)
+
+
+def exit_code_table() -> str:
+    """Every exit code of the command line."""
+    return _table(("code", "meaning"), ((str(int(code)), _escaped(meaning)) for code, meaning in EXIT_CODE_HELP.items()))
+
+
+def command_reference() -> str:
+    """The help of every command, as plain text of a fixed width."""
+    return "\n\n".join(f"## `{name}`\n\n```text\n{text}\n```" for name, text in _help_texts(typer.main.get_command(cli), None))
+
+
+PARTS: Final[dict[str, Callable[[], str]]] = {
+    "settings": settings_table,
+    "errors": error_table,
+    "operations": operation_table,
+    "list parameters": parameter_table,
+    "exit codes": exit_code_table,
+    "commands": command_reference,
+}
+
+
+def generate(document: str) -> str:
+    """The document with its generated parts written anew. Raises KeyError for a part that nothing generates."""
+    return _PART.sub(lambda match: f"{match[1]}\n{PARTS[match[2]]()}\n\n{match[3]}", document)
+
+
+def main() -> int:
+    """Writes or checks every Markdown file of the project; the exit code."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--check", action="store_true", help="write nothing; fail when a part is stale")
+    options.add_argument("--root", type=Path, default=ROOT, help="the project's folder")
+    given = options.parse_args()
+    stale = 0
+    for path in sorted([*given.root.glob("*.md"), *given.root.glob("docs/*.md")]):
+        written = path.read_text("utf-8")
+        generated = generate(written)
+        if generated == written:
+            continue
+        if given.check:
+            stale += 1
+            print(f"{path.relative_to(given.root)} is not what the code says. Run `make docs` and commit the result.", file=sys.stderr)
+        else:
+            path.write_text(generated, "utf-8")
+            print(f"wrote {path.relative_to(given.root)}")
+    return 1 if stale else 0
+
+
+def _default(entry: Field[Any]) -> str:
+    value = entry.default
+    if value is MISSING:
+        raise TypeError(f"the setting {entry.name} has no default")
+    if entry.metadata["parse"] is parse_size:
+        return _size(value)
+    return f"{value:g}" if isinstance(value, float) else show(value)
+
+
+def _size(value: int) -> str:
+    unit = 0
+    while value and value % 1024 == 0 and unit < len(_UNITS) - 1:
+        value //= 1024
+        unit += 1
+    return f"{value} {_UNITS[unit]}"
+
+
+def _retried(error: type[FileplaneError]) -> str:
+    if error.status < _SERVER_FAILURE and error.status not in _RETRIED_BY_SDKS:
+        return "no"
+    return "no: `x-should-retry: false`" if error.definitive else "yes"
+
+
+def _values(schema: Any) -> str:
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "minimum" in schema:
+        return f"{schema['minimum']} to {schema['maximum']}"
+    return str(schema["type"])
+
+
+def _help_texts(command: Any, parent: Any) -> Iterator[tuple[str, str]]:
+    command.rich_markup_mode = None
+    # The exit codes have a table of their own.
+    command.epilog = None
+    context = command.context_class(
+        command, info_name=command.name, parent=parent, terminal_width=_HELP_WIDTH, max_content_width=_HELP_WIDTH, color=False
+    )
+    yield context.command_path, "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+    for name in sorted(getattr(command, "commands", {})):
+        yield from _help_texts(command.commands[name], context)
+
+
+def _escaped(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    heading = tuple(head)
+    lines = [heading, tuple("---" for _ in heading), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
