@@ -5,17 +5,20 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test lint bench docs lock clean
+.PHONY: help setup serve test test-full lint bench docs lock clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.development $(VENV)/.node ## Install everything for development into .venv
 
 serve: $(VENV)/.runtime ## Run a server; its data goes to ./fileplane-data (ARGS='--port 9000' for options)
 	@$(BIN)/fileplane serve $(ARGS)
 
-test: setup lint ## Run every check and the whole test suite (ARGS='-k name' for some of it)
+test: setup lint ## Run every check and the tests that take seconds each (ARGS='-k name' for some of them)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not full' $(ARGS)
+
+test-full: setup lint ## Run every check and every test, those that take minutes too
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(VENV)/.development ## Check style, types, layers and generated documents

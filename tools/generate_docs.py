@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, Field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,8 +24,9 @@ import typer.main
 from fileplane.cli.exits import EXIT_CODE_HELP
 from fileplane.cli.main import cli
 from fileplane.errors import FileplaneError, answerable_errors
+from fileplane.http.audit_handlers import audit_parameters
 from fileplane.http.openapi import first_line
-from fileplane.http.parameters import list_parameters
+from fileplane.http.parameters import Parameter, list_parameters
 from fileplane.http.routes import OPERATIONS
 from fileplane.settings import Settings, parse_size, show, variables_of
 
@@ -63,11 +65,11 @@ def operation_table() -> str:
     return _table(("call", "what it does", "scope"), rows)
 
 
-def parameter_table() -> str:
-    """The query parameters of a list, for a server with default settings."""
+def parameter_table(declare: Callable[[Settings], tuple[Parameter, ...]]) -> str:
+    """The query parameters of an operation, for a server with default settings."""
     rows = (
         (f"`{parameter.name}`", _values(parameter.schema), str(parameter.schema.get("default", "")), _escaped(parameter.description))
-        for parameter in list_parameters(Settings())
+        for parameter in declare(Settings())
     )
     return _table(("parameter", "values", "default", "meaning"), rows)
 
@@ -86,7 +88,8 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "settings": settings_table,
     "errors": error_table,
     "operations": operation_table,
-    "list parameters": parameter_table,
+    "list parameters": partial(parameter_table, list_parameters),
+    "audit parameters": partial(parameter_table, audit_parameters),
     "exit codes": exit_code_table,
     "commands": command_reference,
 }

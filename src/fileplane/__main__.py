@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
 
 from fileplane.cli.main import cli
-from fileplane.cli.runtime import CommandRefused
+from fileplane.cli.runtime import CommandRefused, Stores
 from fileplane.metadata.base import MetadataStore
 from fileplane.settings import Settings
+
+_LONG_SECONDS: Final = 86_400.0
 
 
 class _Runtime:
@@ -43,6 +47,15 @@ class _Runtime:
             raise CommandRefused(str(error)) from error
         async with open_metadata(settings) as metadata:
             yield metadata
+
+    @asynccontextmanager
+    async def open_stores(self, settings: Settings) -> AsyncIterator[Stores]:
+        """See :meth:`Runtime.open_stores`."""
+        from fileplane.app import open_blobs
+
+        patient = replace(settings, metadata_deadline_seconds=_LONG_SECONDS, storage_deadline_seconds=_LONG_SECONDS)
+        async with self.open_metadata(patient) as metadata, open_blobs(patient) as blobs:
+            yield Stores(metadata, blobs)
 
 
 def main() -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fileplane.blobs.local import LocalBlobStore
 from fileplane.clock import SystemClock
+from fileplane.files.janitor import Janitor
 from fileplane.files.native import NativeFiles
+from fileplane.files.rounds import repeated
 from fileplane.http.auth import Authenticator
 from fileplane.http.call import Services
 from fileplane.http.edge import Edge
 from fileplane.http.routes import build_router
+from fileplane.ids import new_holder
 from fileplane.logs import configure_logging, flush_logs
 from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.sqlite import SqliteMetadataStore
@@ -55,9 +59,24 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     async with AsyncExitStack() as stack:
         metadata = await stack.enter_async_context(open_metadata(settings))
         blobs = await stack.enter_async_context(open_blobs(settings))
-        files = NativeFiles(metadata, blobs, settings)
+        janitor = Janitor(metadata, blobs, SystemClock(), settings)
+        files = NativeFiles(metadata, blobs, janitor, settings)
         authenticator = Authenticator(metadata, SystemClock(), settings.key_cache_seconds)
+        await stack.enter_async_context(_upkeep(janitor, settings))
         yield Services(settings, metadata, blobs, files, authenticator)
+
+
+def _upkeep(janitor: Janitor, settings: Settings) -> AbstractAsyncContextManager[None]:
+    holder = new_holder()
+    next_sweep = time.monotonic() + settings.sweep_interval_seconds
+
+    async def work() -> None:
+        nonlocal next_sweep
+        sweep = time.monotonic() >= next_sweep
+        if await janitor.run(holder, sweep=sweep) is not None and sweep:
+            next_sweep = time.monotonic() + settings.sweep_interval_seconds
+
+    return repeated("janitor", settings.janitor_interval_seconds, work)
 
 
 class Application:

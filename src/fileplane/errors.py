@@ -15,9 +15,14 @@ FileplaneError
 ├── MissingScope 403
 ├── NotFound 404
 │   ├── FileNotFound
+│   ├── HoldNotFound
+│   ├── ValidationNotFound
 │   └── RouteNotFound
 ├── MethodNotAllowed 405
 ├── RequestTimeout 408
+├── Conflict 409
+│   ├── FileInUse
+│   └── IdempotencyConflict
 ├── FileTooLarge 413
 ├── UnsupportedMediaType 415
 ├── InvalidRange 416
@@ -32,7 +37,7 @@ the documentation are all made from them. The first line of a class's docstring 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 
@@ -156,6 +161,23 @@ class FileNotFound(NotFound):
         super().__init__(f"No such File object: {file_id[:80]}", param="id")
 
 
+class HoldNotFound(NotFound):
+    """The file has no such hold."""
+
+    def __init__(self, hold_id: str) -> None:
+        super().__init__(f"No such Hold object: {hold_id[:80]}", param="hold_id")
+
+
+class ValidationNotFound(NotFound):
+    """The file was not validated: only .jsonl files of purpose batch or fine-tune are."""
+
+    def __init__(self, file_id: str) -> None:
+        super().__init__(
+            f"File {file_id[:80]} was not validated. Only .jsonl files of purpose batch or fine-tune are, when they are uploaded.",
+            param="id",
+        )
+
+
 class RouteNotFound(NotFound):
     """No operation has this path."""
 
@@ -176,6 +198,37 @@ class RequestTimeout(FileplaneError):
     status = 408
     type = "invalid_request_error"
     code = "request_timeout"
+
+
+class Conflict(FileplaneError):
+    """The state of the file does not allow this."""
+
+    status = 409
+    type = "invalid_request_error"
+    definitive = True
+
+
+class FileInUse(Conflict):
+    """The file is held."""
+
+    code = "file_in_use"
+
+    def __init__(self, holds: Iterable[tuple[str, str]]) -> None:
+        """``holds`` as ids with their reasons."""
+        named = "; ".join(f"{hold_id} ({reason})" for hold_id, reason in holds)
+        super().__init__(f"The file is in use and can be neither deleted nor purged. Release its holds first: {named}.", param="id")
+
+
+class IdempotencyConflict(Conflict):
+    """The idempotency key was used for another upload, or for a file that is gone since."""
+
+    code = "idempotency_conflict"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used within the last 24 hours for another upload, or its file is gone since. Use a new key.",
+            param="idempotency-key",
+        )
 
 
 class FileTooLarge(FileplaneError):

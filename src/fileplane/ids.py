@@ -48,6 +48,11 @@ def new_blob_key() -> str:
     return f"{digits[:2]}/{digits[2:]}"
 
 
+def new_holder() -> str:
+    """Names this process as the holder of leases: a random number, since process ids of several machines are alike."""
+    return secrets.token_hex(16)
+
+
 def new_api_key() -> str:
     """A random 256-bit API key in base 62, so that a double click selects all of it."""
     number = secrets.randbits(256)

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Final
 
 DEFAULT_PROJECT_NAME: Final = "default"
+ORGANISATION_ID: Final = "default"
+"""A Fileplane serves one organisation; where an API of several wants its id, this is it."""
 
 
 class Scope(StrEnum):
@@ -18,7 +20,10 @@ class Scope(StrEnum):
     FILES_READ = "files.read"
     FILES_WRITE = "files.write"
     FILES_DELETE = "files.delete"
+    FILES_PURGE = "files.purge"
+    FILES_HOLD = "files.hold"
     FILES_WRITE_OUTPUT = "files.write_output"
+    AUDIT_LOGS_VIEW = "audit_logs.view"
 
 
 ALL_SCOPES: Final = frozenset(scope.value for scope in Scope)
@@ -49,6 +54,17 @@ class Principal:
     key_id: str
     scopes: frozenset[str]
     organisation: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who makes a change and from where, for the audit log. Everything is None for what Fileplane does of its own accord."""
+
+    key_id: str | None = None
+    client: str | None = None
+    request_id: str | None = None
+    method: str | None = None
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +130,16 @@ class NewFile:
     expires_after: int | None = None
     status: FileStatus = FileStatus.PROCESSED
     status_details: str | None = None
+    verdict: str | None = None
+    """What validation found, as JSON; None when the file was not validated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """A caller's Idempotency-Key, hashed, and what it stands for: the same key must always come with the same fingerprint."""
+
+    key_hash: bytes
+    fingerprint: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +158,124 @@ class File:
     expires_at: int | None
     status: str
     status_details: str | None
+    deleted_at: int | None = None
+    """None while the file is live."""
+    restorable_until: int | None = None
+    """Of a deleted file: the first second at which it can no longer be restored."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedFile:
+    """``file`` is the one recorded now, or, when ``repeated``, the one that the same idempotency key recorded before."""
+
+    file: File
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """As long as it is active, its file can be neither deleted nor purged, nor does it expire."""
+
+    id: str
+    file_id: str
+    reason: str
+    created_at: int
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """Of a file that is deleted: what is left of it. ``since`` is when it came into its present state."""
+
+    project_id: str
+    file_id: str
+    blob_key: str
+    bytes: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A file whose bytes are kept, live or deleted, as the integrity checks need to know it."""
+
+    project_id: str
+    file_id: str
+    blob_key: str
+    bytes: int
+    sha256: str
+    due: bool
+    """Whether its bytes may be removed at any moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class CounterDrift:
+    """A counter of a project and purpose that is not what its files add up to."""
+
+    project_id: str
+    purpose: str
+    counter: str
+    kept: int
+    counted: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change: what was done to what, by whom, from where. ``project_id`` is the project of the thing changed."""
+
+    id: str
+    project_id: str
+    created_at: int
+    action: str
+    resource_type: str
+    resource_id: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class AuditQuery:
+    """A page of the audit log, newest first. What is None does not filter; the times are inclusive bounds."""
+
+    limit: int
+    offset: int = 0
+    since: int | None = None
+    until: int | None = None
+    project_id: str | None = None
+    action: str | None = None
+    resource_type: str | None = None
+    resource_id: str | None = None
+    key_id: str | None = None
+    client: str | None = None
+    request_id: str | None = None
+    method: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """``total`` counts every entry that the filters admit."""
+
+    entries: tuple[AuditEntry, ...]
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
 class FileQuery:
-    """A page of a project's files. ``after`` (a canonical id) and ``offset`` are never both set."""
+    """A page of a project's files. ``after`` (a canonical id) and ``offset`` are never both set.
+
+    With ``deleted``, of those that can be restored instead of those that are live.
+    """
 
     limit: int
     purpose: str | None = None
     newest_first: bool = True
     after: str | None = None
     offset: int = 0
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class FilePage:
-    """One page in order; ``total`` counts every live file that the query's purpose admits, not only this page's."""
+    """One page in order; ``total`` counts every file that the query admits, not only this page's."""
 
     files: tuple[File, ...]
     has_more: bool

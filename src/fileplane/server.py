@@ -32,6 +32,7 @@ _LOGGING: Final[dict[str, Any]] = {
 
 _PARENT_CHECK_SECONDS: Final = 1.0
 _DESCRIPTORS: Final = 65_536
+_FEWEST_CONNECTIONS: Final = 128
 _SWITCH_SECONDS: Final = 0.0005
 _READ_BUFFER: Final = 1 << 20  # a connection; fewer, larger pieces of a body cost less in all. A head may be up to twice as large
 
@@ -76,6 +77,8 @@ def serve(settings: Settings) -> None:
         port=settings.port,
         interface=Interfaces.ASGI,
         workers=settings.workers,
+        # Connections a worker serves at once. Without it a thousand silent ones would keep everybody else waiting.
+        backpressure=_connections(),
         loop=Loops.auto,
         http=HTTPModes.http1,  # telling HTTP/2 apart would leave silent connections without a deadline
         websockets=False,
@@ -102,6 +105,12 @@ def _raise_descriptor_limit() -> None:
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _connections() -> int:
+    """As many as there are descriptors for, each with a file of its own and some to spare."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(_FEWEST_CONNECTIONS, soft // 4)
 
 
 def _require_usable_certificate(settings: Settings) -> None:

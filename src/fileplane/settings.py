@@ -18,8 +18,20 @@ from typing import Any, Final
 ENVIRONMENT_PREFIX: Final = "FILEPLANE_"
 _FILE_SUFFIX: Final = "_FILE"
 REDACTED: Final = "********"
-_SIZE: Final = re.compile(r"\s*(\d+)\s*(B|KB|MB|GB|TB|KIB|MIB|GIB|TIB)?\s*", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d+)\s*(B|KB|MB|GB|TB|KIB|MIB|GIB|TIB)?", re.IGNORECASE)
 _POWERS: Final = {"K": 1, "M": 2, "G": 3, "T": 4}
+
+BATCH_URLS: Final = (
+    "/v1/responses",
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/v1/completions",
+    "/v1/moderations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/videos",
+)
+"""The endpoints that OpenAI runs batches for."""
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -34,7 +46,7 @@ def parse_size(value: object) -> int:
     """Bytes, from a whole number or a text such as ``100 MiB`` (powers of 1024) or ``100 MB`` (powers of 1000)."""
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError("a size such as 1048576 or '100 MiB'")
     unit = (match[2] or "B").upper()
@@ -61,7 +73,7 @@ def _seconds(minimum: float = 0.0, maximum: float = 86_400.0) -> Callable[[objec
         expected = f"seconds, a number from {minimum:g} to {maximum:g}"
         try:
             number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
-        except ValueError:
+        except (ValueError, OverflowError):
             number = None
         if number is None or not minimum <= number <= maximum:
             raise ValueError(expected)
@@ -77,7 +89,10 @@ def _text(value: object) -> str:
 
 
 def _path(value: object) -> Path:
-    return Path(_text(value)).expanduser()
+    try:
+        return Path(_text(value)).expanduser()
+    except RuntimeError as error:
+        raise ValueError("a path whose ~ is the home of a user of this machine") from error
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -164,6 +179,31 @@ class Settings:
     max_part_headers: int = _setting(16, _whole(1), "Header lines in one part of a form.")
     max_part_header_bytes: int = _setting(8 * KIB, parse_size, "Bytes of one part's header lines together.")
     max_field_bytes: int = _setting(4 * KIB, parse_size, "Bytes of one form field other than the file.")
+
+    purpose_validation: str = _setting(
+        "report",
+        _one_of("report", "reject", "off"),
+        "What to do about a `.jsonl` file of purpose batch or fine-tune that is not valid: `report` keeps it with status `error`, `reject` "
+        "refuses it, `off` looks at none.",
+    )
+    batch_urls: tuple[str, ...] = _setting(BATCH_URLS, _names, "Endpoints that the requests of a batch file may name.")
+    max_batch_lines: int = _setting(50_000, _whole(1), "Requests in one batch file.")
+    max_jsonl_line_bytes: int = _setting(16 * MIB, parse_size, "Bytes of one line of a validated `.jsonl` file.")
+
+    deleted_retention_seconds: int = _setting(604_800, _whole(0), "How long a deleted file can be restored.")
+    tombstone_seconds: int = _setting(
+        86_400, _whole(60), "How long a file is remembered after its bytes were removed; until then its id works as a cursor of lists."
+    )
+    orphan_grace_seconds: int = _setting(
+        3_600, _whole(60), "How old a blob or temporary that no file refers to must be before it is removed."
+    )
+    janitor_interval_seconds: float = _setting(
+        60.0, _seconds(), "Time between two passes that end and collect files; 0 leaves that to `fileplane gc`."
+    )
+    sweep_interval_seconds: float = _setting(
+        3_600.0, _seconds(1), "Time between two walks through all blobs for those that no file refers to."
+    )
+    audit_retention_seconds: int = _setting(31_536_000, _whole(0), "How long a line of the audit log is kept; 0 keeps them all.")
 
     min_free_disk_bytes: int = _setting(256 * MIB, parse_size, "Uploads are refused while the disk has less room than this.")
     metadata_deadline_seconds: float = _setting(10.0, _seconds(0.1), "Longest wait for the database before a request is answered 503.")
@@ -302,5 +342,5 @@ def _parsed(entry: Field[Any], raw: object, source: str) -> Any:
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"The configuration file {path} cannot be read: {error}.") from error

@@ -12,12 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from fileplane.blobs import local
 from fileplane.blobs.base import BlobMissing
-from fileplane.blobs.local import LocalBlobStore
+from fileplane.blobs.local import HAND_OVER_SECONDS, LocalBlobStore
 from fileplane.errors import StorageIntegrityError, StorageUnavailable
 from fileplane.ids import new_blob_key
 from fileplane.model import Span
 from fileplane.testing.blob_store_suite import BlobStoreSuite, everything, put, read
+from support.polling import eventually_async
 
 
 @pytest.fixture
@@ -42,11 +44,25 @@ async def test_directories_and_blobs_are_the_owners_alone(store: LocalBlobStore,
     assert stat.S_IMODE((root / blob.key).stat().st_mode) == 0o600
 
 
-async def test_a_whole_blob_names_the_file_that_holds_exactly_it(store: LocalBlobStore) -> None:
-    blob = await put(store, b"0123456789")
-    async with store.open(blob.key) as reader:
-        assert reader.path is not None
-        assert reader.path.read_bytes() == b"0123456789"
+async def test_a_whole_blob_can_be_opened_by_the_path_that_is_handed_over_even_once_it_is_deleted(store: LocalBlobStore) -> None:
+    key = (await put(store, b"0123456789")).key
+    descriptors = psutil.Process().num_fds()
+    async with store.open(key) as reader:
+        path = reader.hand_over()
+    assert path is not None
+    await store.delete(key)
+    assert path.read_bytes() == b"0123456789"
+    await eventually_async(lambda: psutil.Process().num_fds() == descriptors, "the descriptor is let go of", seconds=HAND_OVER_SECONDS + 5)
+
+
+async def test_no_number_of_downloads_uses_up_the_descriptors(store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_MOST_HANDED_OVER", 5)
+    key = (await put(store, b"content")).key
+    descriptors = psutil.Process().num_fds()
+    for _ in range(50):
+        async with store.open(key) as reader:
+            reader.hand_over()
+    assert psutil.Process().num_fds() == descriptors + 5
 
 
 async def test_a_symbolic_link_in_place_of_a_blob_is_not_followed(store: LocalBlobStore, tmp_path: Path) -> None:

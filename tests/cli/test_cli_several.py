@@ -71,3 +71,16 @@ def test_a_name_that_is_not_unicode_asks_for_another(cli: CommandLine) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "fileplane: caf\\udce9: The name is not UTF-8. Give the file another with --filename.\n"
     assert "  caf\\udce9\n" in cli.succeed("upload", "caf\udce9", "--filename", "café", "--purpose", "user_data")
+
+
+def test_a_deletion_is_taken_back_until_it_is_purged(cli: CommandLine) -> None:
+    file_id = cli.upload("data.bin", b"content")
+    cli.succeed("rm", file_id)
+    assert file_id in cli.succeed("ls", "--deleted")
+    assert cli.succeed("undelete", file_id) == f"restored {file_id}\n"
+    done = cli.run("undelete", file_id, file_id, "--json")
+    assert done.returncode == 5
+    assert [entry["error"]["exit_code"] for entry in json.loads(done.stdout)] == [5, 5]
+    assert cli.succeed("rm", "--purge", file_id) == f"purged {file_id}\n"
+    assert file_id not in cli.succeed("ls", "--deleted")
+    assert cli.run("undelete", file_id).returncode == 5

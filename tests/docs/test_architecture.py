@@ -17,7 +17,7 @@ def modules() -> list[Path]:
 
 def requirements(name: str) -> set[str]:
     lines = read(f"requirements/{name}.in").splitlines()
-    return {line for line in lines if line and not line.startswith(("#", "-"))}
+    return {re.split("[<>=!~; ]", line)[0] for line in lines if line and not line.startswith(("#", "-"))}
 
 
 @pytest.mark.parametrize("module", modules(), ids=str)

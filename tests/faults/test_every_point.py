@@ -14,6 +14,7 @@ import pytest
 
 from fileplane.errors import ClientDisconnected, StorageUnavailable
 from fileplane.files.form import FileBegins, FormField, UploadEvent
+from fileplane.model import Origin
 from fileplane.testing.faults import CancelledAt, Fails, Plan
 from support.expect import assert_file, assert_openai_error
 from support.in_process import InProcess, in_process, pieces
@@ -104,7 +105,7 @@ async def test_an_upload_that_is_cancelled_at_any_wait_leaves_a_whole_file_or_no
     known: set[str] = set()
     for point in count(1):
         plan, cancelled = Plan({}), CancelledAt(point, late=late)
-        work = store.with_faults(plan).files.create(store.principal, _abandoned() if abandoned else _whole(), None)
+        work = store.with_faults(plan).files.create(store.principal, Origin(), _abandoned() if abandoned else _whole(), None)
         outcome = await _outcome(cancelled, work)
         await assert_sound(store)
         assert psutil.Process().num_fds() == descriptors
@@ -119,7 +120,7 @@ async def test_an_upload_that_is_cancelled_at_any_wait_leaves_a_whole_file_or_no
 
 
 async def test_a_download_that_fails_at_any_call_is_refused_or_broken_off_but_never_short(store: InProcess):
-    file = await store.files.create(store.principal, _whole(), None)
+    file = (await store.files.create(store.principal, Origin(), _whole(), None)).file
     descriptors = psutil.Process().num_fds()
     for point in count(1):
         plan = Plan({point: Fails(StorageUnavailable("The store does not answer."))})
@@ -139,7 +140,7 @@ async def test_a_download_that_fails_at_any_call_is_refused_or_broken_off_but_ne
 
 @EARLY_AND_LATE
 async def test_a_download_that_is_cancelled_at_any_wait_closes_its_file(store: InProcess, *, late: bool):
-    file = await store.files.create(store.principal, _whole(), None)
+    file = (await store.files.create(store.principal, Origin(), _whole(), None)).file
     descriptors = psutil.Process().num_fds()
 
     async def read() -> None:

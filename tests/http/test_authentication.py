@@ -43,7 +43,7 @@ def named(operation: Operation) -> str:
 
 
 def call(server: RunningServer, operation: Operation, headers: dict[str, str], file_id: str = "unknown") -> httpx2.Response:
-    url = server.url + operation.path.format(file_id=file_id)
+    url = server.url + operation.path.format(file_id=file_id, hold_id="unknown")
     body = (
         {"content": simple_form(), "headers": {"content-type": FORM_TYPE, **headers}}
         if operation.method == "POST"

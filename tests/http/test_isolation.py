@@ -78,7 +78,7 @@ def hostile_ids(neighbours: Neighbours) -> Iterator[str]:
 
 def ask(tenant: Tenant, operation: Operation, segment: str, *headers: tuple[str, str]) -> httpx2.Response:
     with Connection(tenant.server) as connection:
-        target = operation.path.replace("{file_id}", segment)
+        target = operation.path.replace("{file_id}", segment).replace("{hold_id}", uuid7(1))
         connection.send(request_head(operation.method, target, bearer(tenant.key.plain), *headers))
         return answer_to(connection, operation.method)
 
@@ -137,15 +137,19 @@ def own_requests(neighbours: Neighbours) -> Iterator[tuple[str, str, bytes]]:
         yield "GET", f"/v1/files?{wrong}", b""
     for operation in OPERATIONS:
         if operation.method != "DELETE":
-            yield operation.method, operation.path.format(file_id=own), simple_form() if operation.method == "POST" else b""
+            yield (
+                operation.method,
+                operation.path.format(file_id=own, hold_id=uuid7(1)),
+                simple_form() if operation.method == "POST" else b"",
+            )
     yield "PUT", "/v1/files", b""
     yield "GET", "/nowhere", b""
     yield "DELETE", f"/v1/files/{own}", b""
 
 
 def test_no_answer_to_one_tenant_has_an_id_a_name_a_count_or_a_cursor_of_the_other(neighbours: Neighbours):
-    with Connection(neighbours.caller.server) as connection:
-        for method, target, body in own_requests(neighbours):
+    for method, target, body in own_requests(neighbours):
+        with Connection(neighbours.caller.server) as connection:
             framing = (("Content-Type", FORM_TYPE), ("Content-Length", str(len(body)))) if body else ()
             connection.send(request_head(method, target, bearer(neighbours.caller.key.plain), *framing) + body)
             response = answer_to(connection, method)

@@ -92,14 +92,16 @@ def test_an_upload_beyond_the_quota_leaves_nothing_and_changes_no_count(tight: T
     assert_file(send(tight.client, body_of(50_000, "user_data", order)), bytes=50_000)
 
 
-def test_deleted_files_count_against_the_quota_until_they_are_collected(tight: Tenant):
-    first = uploaded(tight.client, bytes(LARGEST))
-    assert_deleted(tight.client.delete(f"/files/{first['id']}"), first["id"])
+def test_deleted_files_count_against_the_quota_until_their_room_is_needed(tight: Tenant):
+    first, second = (uploaded(tight.client, bytes(size)) for size in (LARGEST, QUOTA - LARGEST))
+    assert_openai_error(upload(tight.client, bytes(1)), 400, "storage_quota_exceeded", param="file")
+    for file in (second, first):
+        assert_deleted(tight.client.delete(f"/files/{file['id']}"), file["id"])
     assert_list(tight.client.get("/files"), [], total=0)
-    assert stored_bytes(tight) == LARGEST
-    message = assert_openai_error(upload(tight.client, bytes(LARGEST)), 400, "storage_quota_exceeded", param="file")
-    assert "collected" in message
-    assert_file(upload(tight.client, bytes(QUOTA - LARGEST)))
+    assert stored_bytes(tight) == QUOTA
+    third = uploaded(tight.client, bytes(1))
+    assert stored_bytes(tight) < QUOTA
+    assert_list(tight.client.get("/files"), [third["id"]], total=1)
 
 
 def test_a_declared_length_beyond_the_quota_is_refused_before_the_body(tight: Tenant):

@@ -197,7 +197,7 @@ def test_pages_neither_skip_nor_repeat_while_files_come_and_go(api: httpx2.Clien
 
 
 @pytest.mark.parametrize(
-    "query", ["before=x", "deleted=true", "limit[]=1", "Limit=1", "limit%00=1", "%F0%9F%94%A5=1", "=1", f"{'x' * 500}=1"]
+    "query", ["before=x", "Deleted=true", "limit[]=1", "Limit=1", "limit%00=1", "%F0%9F%94%A5=1", "=1", f"{'x' * 500}=1"]
 )
 def test_an_unknown_parameter_is_refused_with_those_that_are_known(api: httpx2.Client, query: str):
     response = api.get(f"/files?{query}")

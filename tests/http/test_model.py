@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
-from support.expect import assert_deleted, assert_file, assert_openai_error
+from support.expect import assert_deleted, assert_file, assert_hold, assert_openai_error
 from support.file_model import ModelFile, ModelProject, Query
 from support.forms import send, upload, uploaded
 from support.projects import new_key
@@ -79,11 +79,70 @@ class FilesMachine(RuleBasedStateMachine):
             return
         file = self.models[project].files[file_id]
         response = self.clients[project].delete(f"/files/{file_id}")
-        if file.is_live(self.models[project].now()):
+        if not file.is_live(self.models[project].now()):
+            assert_openai_error(response, 404, None, param="id")
+        elif file.holds:
+            assert_openai_error(response, 409, "file_in_use", param="id", definitive=True)
+        else:
             assert_deleted(response, file_id)
-            file.deleted = True
+            file.deleted_at = self.deletion_time(project, file_id)
+
+    def deletion_time(self, project: int, file_id: str) -> int:
+        """As the server has it, whose clock may have gone on since."""
+        page = self.clients[project].get("/files", params={"deleted": "true"}).json()["data"]
+        (shown,) = [entry for entry in page if entry["id"] == file_id] or [{"deleted_at": self.models[project].now()}]
+        assert abs(shown["deleted_at"] - self.models[project].now()) <= 5
+        return shown["deleted_at"]
+
+    @rule(project=PROJECTS, drawn=DRAWN)
+    def restore(self, project: int, drawn: int) -> None:
+        file_id = self.any_id(project, drawn)
+        if file_id is None:
+            return
+        file = self.models[project].files[file_id]
+        response = self.clients[project].post(f"/files/{file_id}/restore")
+        if file.is_restorable(self.models[project].now()):
+            assert assert_file(response) == file.shown
+            file.deleted_at = None
         else:
             assert_openai_error(response, 404, None, param="id")
+
+    @rule(project=PROJECTS, drawn=DRAWN)
+    def purge(self, project: int, drawn: int) -> None:
+        file_id = self.any_id(project, drawn)
+        if file_id is None:
+            return
+        file, now = self.models[project].files[file_id], self.models[project].now()
+        response = self.clients[project].delete(f"/files/{file_id}", params={"purge": "true"})
+        if file.is_live(now) and file.holds:
+            assert_openai_error(response, 409, "file_in_use", param="id", definitive=True)
+        elif file.is_live(now) or file.is_restorable(now):
+            assert_deleted(response, file_id)
+            file.deleted_at, file.purged = now, True
+        else:
+            assert_openai_error(response, 404, None, param="id")
+
+    @rule(project=PROJECTS, drawn=DRAWN)
+    def hold(self, project: int, drawn: int) -> None:
+        file_id = self.any_id(project, drawn)
+        if file_id is None:
+            return
+        file = self.models[project].files[file_id]
+        response = self.clients[project].post(f"/files/{file_id}/holds", json={"reason": "in use"})
+        if file.is_live(self.models[project].now()):
+            file.holds.append(assert_hold(response, file_id, reason="in use", expires_at=None)["id"])
+        else:
+            assert_openai_error(response, 404, None, param="id")
+
+    @rule(project=PROJECTS, drawn=DRAWN)
+    def release(self, project: int, drawn: int) -> None:
+        held = [file for file in self.models[project].live() if file.holds]
+        if not held:
+            return
+        file = held[drawn % len(held)]
+        hold_id = file.holds.pop()
+        response = self.clients[project].delete(f"/files/{file.id}/holds/{hold_id}")
+        assert response.json() == {"id": hold_id, "object": "file.hold", "deleted": True}
 
     @rule(project=PROJECTS, drawn=DRAWN)
     def try_to_reach_a_file_of_the_other(self, project: int, drawn: int) -> None:
@@ -141,6 +200,7 @@ class FilesMachine(RuleBasedStateMachine):
         for project in (0, 1):
             for order in ("asc", "desc"):
                 self.assert_page(project, Query(order))
+                self.assert_page(project, Query(order, deleted="true"))
 
     @invariant()
     def each_file_is_what_was_uploaded_or_is_gone(self) -> None:
@@ -168,6 +228,14 @@ class TimedFilesMachine(FilesMachine):
     def let_time_pass(self, seconds: float) -> None:
         self.app.clock.advance(seconds)
 
+    @rule()
+    def collect(self) -> None:
+        assert self.app.collect() is not None
+        for model in self.models:
+            for file in model.files.values():
+                if not file.is_live(model.now()) and not file.is_restorable(model.now()):
+                    file.deleted_at, file.purged = file.deleted_at or model.now(), True
+
     @rule(seconds=st.sampled_from([0.5, 1, 90]))
     def set_the_clock_back(self, seconds: float) -> None:
         self.app.clock.advance(-seconds)
@@ -187,7 +255,7 @@ def test_a_real_server_answers_as_the_model(server: RunningServer):
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TimedApp]:
-    with timed_app(tmp_path_factory.mktemp("model") / "data") as app:
+    with timed_app(tmp_path_factory.mktemp("model") / "data", tombstone_seconds=10**9) as app:
         yield app
 
 

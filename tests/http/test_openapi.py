@@ -139,7 +139,7 @@ def test_each_operation_on_a_file_may_not_find_it(document: dict[str, Any], oper
 
 def test_the_document_shows_the_bounds_that_hold(document: dict[str, Any]):
     parameters = {entry["name"]: entry["schema"] for entry in document["paths"]["/v1/files"]["get"]["parameters"]}
-    assert set(parameters) == {"purpose", "limit", "order", "after", "offset"}
+    assert set(parameters) == {"purpose", "limit", "order", "after", "offset", "deleted"}
     assert (parameters["limit"]["minimum"], parameters["limit"]["maximum"], parameters["limit"]["default"]) == (1, 10_000, 100)
     assert (parameters["order"]["enum"], parameters["order"]["default"]) == (["asc", "desc"], "desc")
     assert (parameters["offset"]["minimum"], parameters["offset"]["default"]) == (0, 0)

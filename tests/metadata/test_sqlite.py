@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
+import re
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ProcessPoolExecutor
+from itertools import count
 from pathlib import Path
 
 import apsw
 import pytest
 
+from fileplane import metadata
 from fileplane.errors import StorageIntegrityError, StorageUnavailable
 from fileplane.metadata.base import DatabaseUnusable
 from fileplane.metadata.migrations import sqlite_migrations
 from fileplane.metadata.sql import load_statements
-from fileplane.metadata.sqlite import SQL, SqliteMetadataStore
+from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import SqliteEngine, _migrate, connect, prepare_database
+from fileplane.metadata.sqlite_files import LISTS
+from fileplane.metadata.sqlite_files import SQL as FILES
+from fileplane.metadata.sqlite_keys import SQL as KEYS
+from fileplane.metadata.sqlite_upkeep import SQL as UPKEEP
 from fileplane.model import FileQuery, Usage
 from fileplane.testing.clock import ManualClock
-from fileplane.testing.metadata_store_suite import PLENTY, MetadataStoreSuite, new_file
+from fileplane.testing.lifecycle_suite import MetadataLifecycleSuite
+from fileplane.testing.metadata_store_suite import MetadataStoreSuite, record_file
 
 
 @pytest.fixture
@@ -28,7 +38,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-class TestSqliteMetadataStore(MetadataStoreSuite):
+class TestSqliteMetadataStore(MetadataStoreSuite, MetadataLifecycleSuite):
     @pytest.fixture
     async def store(self, path: Path, clock: ManualClock) -> AsyncIterator[SqliteMetadataStore]:
         store = SqliteMetadataStore(path, clock)
@@ -41,9 +51,9 @@ async def test_two_processes_worth_of_stores_see_each_others_changes_at_once(pat
     one, two = SqliteMetadataStore(path, clock), SqliteMetadataStore(path, clock)
     project = await one.create_project("shared")
     for store, reader in [(one, two), (two, one)] * 5:
-        file = await store.create_file(project.id, new_file(), PLENTY)
+        file = await record_file(store, project.id)
         assert await reader.get_file(project.id, file.id) == file
-    await asyncio.gather(*[store.create_file(project.id, new_file(), PLENTY) for store in (one, two) for _ in range(50)])
+    await asyncio.gather(*[record_file(store, project.id) for store in (one, two) for _ in range(50)])
     assert await one.usage(project.id) == Usage(110, 1_100)
     await one.close()
     await two.close()
@@ -52,7 +62,7 @@ async def test_two_processes_worth_of_stores_see_each_others_changes_at_once(pat
 async def test_an_acknowledged_file_is_in_the_database_that_a_crash_would_leave(path: Path, tmp_path: Path) -> None:
     store = SqliteMetadataStore(path, ManualClock())
     project = await store.create_project("kept")
-    file = await store.create_file(project.id, new_file(), PLENTY)
+    file = await record_file(store, project.id)
     copy = tmp_path / "copy.db"
     copy.write_bytes(path.read_bytes())
     Path(f"{copy}-wal").write_bytes(Path(f"{path}-wal").read_bytes())
@@ -110,7 +120,7 @@ async def test_changes_that_wait_are_committed_together(path: Path) -> None:
 
 def _insert(number: int) -> Callable[[apsw.Connection], None]:
     def operation(connection: apsw.Connection) -> None:
-        connection.execute(SQL["insert_project"], {"id": str(number), "name": str(number), "created_at": 0})
+        connection.execute(KEYS["insert_project"], {"id": str(number), "name": str(number), "created_at": 0})
 
     return operation
 
@@ -142,11 +152,11 @@ async def test_a_page_damaged_later_is_an_integrity_error(path: Path) -> None:
     store = SqliteMetadataStore(path, ManualClock())
     project = await store.create_project("damaged")
     for _ in range(200):
-        await store.create_file(project.id, new_file(), PLENTY)
+        await record_file(store, project.id)
     await store.close()
     pages = path.stat().st_size // 4096
     with path.open("r+b") as file:
-        for page in range(2, pages):
+        for page in range(pages // 3, pages):
             file.seek(page * 4096)
             file.write(b"\xff" * 4096)
     store = SqliteMetadataStore(path, ManualClock())
@@ -155,23 +165,50 @@ async def test_a_page_damaged_later_is_an_integrity_error(path: Path) -> None:
     await store.close()
 
 
-def test_every_statement_is_used_and_described() -> None:
-    source = Path(SqliteMetadataStore.__module__.replace(".", "/"))
-    text = (Path(__file__).parents[2] / "src" / f"{source}.py").read_text("utf-8")
-    for name, statement in load_statements("sqlite.sql").items():
+@pytest.mark.parametrize("part", ["keys", "files", "lifecycle", "upkeep"])
+def test_every_statement_is_used_and_described(part: str) -> None:
+    sources = Path(metadata.__file__).parent.glob("sqlite*.py")
+    text = "".join(source.read_text("utf-8") for source in sources)
+    for name, statement in load_statements(f"sqlite_{part}.sql").items():
         assert statement.startswith("-- "), name
-        assert f'"{name}"' in text or name.startswith("list_"), name
+        assert f'"{name}"' in text or name.endswith("_ended"), name
 
 
-@pytest.mark.parametrize("name", ["list_newest_first", "list_oldest_first", "list_purpose_newest_first", "list_purpose_oldest_first"])
-def test_a_list_walks_its_covering_index_and_sorts_no_more_than_a_page(path: Path, name: str) -> None:
-    connection = connect(path)
-    values = {"project_id": "p", "purpose": "x", "now": 0, "limit": 1, "offset": 0, "cursor_time": 0, "cursor_id": ""}
-    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values)]
-    index = "files_by_purpose" if "purpose" in name else "files_by_time"
+@pytest.mark.parametrize(("deleted", "by_purpose", "newest_first"), sorted(LISTS))
+def test_a_list_walks_its_covering_index_and_sorts_no_more_than_a_page(
+    path: Path, deleted: bool, by_purpose: bool, newest_first: bool
+) -> None:
+    plan = plan_of(path, LISTS[deleted, by_purpose, newest_first])
+    index = f"{'deleted' if deleted else 'files'}_by_{'purpose' if by_purpose else 'time'}"
     assert any(f"SEARCH files USING COVERING INDEX {index}" in step for step in plan), plan
     assert not any(step.startswith("SCAN files") for step in plan), plan
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        (FILES["count_live_ended"], "COVERING INDEX files_by_end"),
+        (FILES["count_deleted_ended"], "COVERING INDEX deleted_by_end"),
+        (UPKEEP["select_ended"], "INDEX files_ending"),
+        (UPKEEP["select_collectable"], "INDEX files_to_collect"),
+        (UPKEEP["select_tombstones"], "INDEX files_tombstones"),
+        (UPKEEP["select_oldest_deleted"], "INDEX deleted_by_end"),
+        (UPKEEP["select_blob_owner"], "COVERING INDEX files_by_blob"),
+        (UPKEEP["select_kept"], "PRIMARY KEY"),
+    ],
+)
+def test_upkeep_looks_at_what_it_changes_and_nothing_else(path: Path, statement: str, index: str) -> None:
+    plan = plan_of(path, statement)
+    assert any(step.startswith("SEARCH files") and index in step for step in plan), plan
+    assert not any(step.startswith("SCAN") or "TEMP B-TREE" in step for step in plan), plan
+
+
+def plan_of(path: Path, statement: str) -> list[str]:
+    connection = connect(path)
+    names = set(re.findall(r":(\w+)", statement))
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", dict.fromkeys(names, 1))]
     connection.close()
+    return plan
 
 
 def test_preparing_again_changes_nothing(path: Path) -> None:
@@ -180,10 +217,35 @@ def test_preparing_again_changes_nothing(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("stop_at", range(1, 40))
-def test_a_migration_that_is_interrupted_is_done_wholly_at_the_next_start(tmp_path: Path, stop_at: int) -> None:
-    path = tmp_path / "fileplane.db"
+@pytest.mark.parametrize("migration", range(len(sqlite_migrations())))
+def test_a_migration_that_is_interrupted_anywhere_is_done_wholly_at_the_next_start(tmp_path: Path, migration: int) -> None:
+    fresh = tmp_path / "fresh.db"
+    prepare_database(fresh)
+    for stop_at in count(1):
+        path = tmp_path / f"{stop_at}.db"
+        struck = _migrate_until(path, migration, stop_at)
+        prepare_database(path)
+        assert _schema(path) == _schema(fresh)
+        if not struck:
+            assert stop_at > 5
+            break
+
+
+def test_nodes_that_migrate_at_once_make_the_schema_of_one(tmp_path: Path) -> None:
+    fresh, shared = tmp_path / "fresh.db", tmp_path / "shared.db"
+    prepare_database(fresh)
+    with ProcessPoolExecutor(6, mp_context=multiprocessing.get_context("spawn")) as processes:
+        assert list(processes.map(prepare_database, [shared] * 6)) == [None] * 6
+    assert _schema(shared) == _schema(fresh)
+
+
+def _migrate_until(path: Path, migration: int, stop_at: int) -> bool:
+    """Interrupts a migration before its ``stop_at``-th statement; whether it has as many."""
     connection = connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    versions = sqlite_migrations()
+    for version, statements in versions[:migration]:
+        _migrate(connection, version, statements)
     steps = 0
 
     def interrupt(*_: object) -> bool:
@@ -194,19 +256,41 @@ def test_a_migration_that_is_interrupted_is_done_wholly_at_the_next_start(tmp_pa
         return True
 
     connection.exec_trace = interrupt
-    version, statements = sqlite_migrations()[0]
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        _migrate(connection, version, statements)
+        _migrate(connection, *versions[migration])
     except KeyboardInterrupt:
         connection.exec_trace = None
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     connection.close()
+    return steps >= stop_at
+
+
+def test_a_database_of_the_first_version_keeps_its_files_and_counters(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    connection = connect(path)
+    _migrate(connection, *sqlite_migrations()[0])
+    connection.execute("INSERT INTO projects VALUES ('p', 'default', 1)")
+    connection.execute("INSERT INTO api_keys VALUES ('k', 'p', 'bootstrap', x'00', 'abcd', 'files.read', 1, 1, NULL, NULL)")
+    for name, expires_at, deleted_at in [("live", None, None), ("ending", 5_000, None), ("deleted", None, 100), ("both", 700, 100)]:
+        connection.execute(
+            "INSERT INTO files VALUES ('p', :name, 'batch', 'f', 10, 't', 's', :name, 1, :expires_at, 'processed', NULL, 'k', :deleted_at)",
+            {"name": name, "expires_at": expires_at, "deleted_at": deleted_at},
+        )
+    connection.execute("INSERT INTO usage VALUES ('p', 'batch', 2, 40)")
+    connection.close()
     prepare_database(path)
-    fresh = tmp_path / "fresh.db"
-    prepare_database(fresh)
-    assert _schema(path) == _schema(fresh)
+    connection = connect(path)
+    rows = {row[0]: row[1:] for row in connection.execute("SELECT id, ends_at, deleted_at, collect_after FROM files")}
+    assert rows == {
+        "live": (None, None, None),
+        "ending": (5_000, None, None),
+        "deleted": (None, 100, 100 + 604_800),
+        "both": (700, 100, 700),
+    }
+    assert connection.execute("SELECT live_files, deleted_files, stored_bytes FROM usage").fetchall() == [(2, 2, 40)]
+    assert connection.execute("SELECT scopes FROM api_keys").fetchall() == [("files.read audit_logs.view files.hold files.purge",)]
+    connection.close()
 
 
 def _schema(path: Path) -> list[tuple[object, ...]]:
@@ -244,12 +328,3 @@ def test_a_damaged_database_is_refused_unchanged(path: Path, damage: bytes) -> N
     with pytest.raises(DatabaseUnusable, match="Restore it from a backup"):
         prepare_database(path)
     assert path.read_bytes() == damage
-
-
-def test_what_has_expired_is_counted_from_an_index_alone(path: Path) -> None:
-    connection = connect(path)
-    plan = [
-        row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL['count_expired']}", {"project_id": "p", "purpose": None, "now": 0})
-    ]
-    assert plan == ["SEARCH files USING COVERING INDEX files_by_expiry (project_id=? AND expires_at>? AND expires_at<?)"]
-    connection.close()

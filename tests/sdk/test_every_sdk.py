@@ -103,7 +103,7 @@ def test_a_large_binary_file_comes_back_to_the_byte(outcome: Outcome, input_file
 
 
 def test_waiting_for_processing_comes_to_an_end(outcome: Outcome) -> None:
-    assert_file_object(outcome.value("wait"), status="processed", purpose="fine-tune", filename="lines.jsonl")
+    assert_file_object(outcome.value("wait"), status="processed", purpose="batch", filename="batch.jsonl")
 
 
 @pytest.mark.parametrize("step", ["names of paths", "names of bytes"])

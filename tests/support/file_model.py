@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+RETENTION = 604_800
 
 
 @dataclass
@@ -12,7 +15,9 @@ class ModelFile:
 
     shown: dict[str, object]
     content: bytes
-    deleted: bool = False
+    deleted_at: int | None = None
+    purged: bool = False
+    holds: list[str] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -23,9 +28,28 @@ class ModelFile:
         """Its place in the total order."""
         return int(str(self.shown["created_at"])), self.id
 
-    def is_live(self, now: int) -> bool:
+    @property
+    def expires_at(self) -> float:
         expires_at = self.shown["expires_at"]
-        return not self.deleted and (expires_at is None or int(str(expires_at)) > now)
+        return math.inf if expires_at is None else int(str(expires_at))
+
+    @property
+    def restorable_until(self) -> float:
+        assert self.deleted_at is not None
+        return min(self.deleted_at + RETENTION, self.expires_at)
+
+    def is_live(self, now: int) -> bool:
+        return self.deleted_at is None and (bool(self.holds) or self.expires_at > now)
+
+    def is_restorable(self, now: int) -> bool:
+        return self.deleted_at is not None and not self.purged and self.restorable_until > now
+
+    @property
+    def shown_now(self) -> dict[str, object]:
+        """As it is shown in its present state."""
+        if self.deleted_at is None:
+            return self.shown
+        return {**self.shown, "deleted_at": self.deleted_at, "restorable_until": self.restorable_until}
 
 
 @dataclass(frozen=True)
@@ -37,10 +61,15 @@ class Query:
     limit: int = 10_000
     after: str | None = None
     offset: int | None = None
+    deleted: str | None = None
 
     @property
     def parameters(self) -> dict[str, object]:
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    def admits(self, file: ModelFile, now: int) -> bool:
+        in_state = file.is_restorable(now) if self.deleted == "true" else file.is_live(now)
+        return in_state and self.purpose in {None, file.shown["purpose"]}
 
 
 @dataclass
@@ -52,7 +81,7 @@ class ModelProject:
 
     def live(self, query: Query = Query()) -> list[ModelFile]:
         """All that the query's purpose admits, in its order."""
-        admitted = (file for file in self.files.values() if file.is_live(self.now()) and query.purpose in {None, file.shown["purpose"]})
+        admitted = (file for file in self.files.values() if query.admits(file, self.now()))
         return sorted(admitted, key=lambda file: file.position, reverse=query.order == "desc")
 
     def page(self, query: Query) -> dict[str, object]:
@@ -62,7 +91,7 @@ class ModelProject:
         if query.after is not None:
             cursor = self.files[query.after].position
             rest = [file for file in live if (file.position < cursor if query.order == "desc" else file.position > cursor)]
-        shown = [file.shown for file in rest[: query.limit]]
+        shown = [file.shown_now for file in rest[: query.limit]]
         return {
             "object": "list",
             "data": shown,

@@ -18,6 +18,7 @@ from fileplane import logs
 from fileplane.app import BLOBS_NAME, DATABASE_NAME
 from fileplane.blobs.local import LocalBlobStore
 from fileplane.clock import SystemClock
+from fileplane.files.janitor import Janitor
 from fileplane.files.native import NativeFiles
 from fileplane.http.auth import Authenticator
 from fileplane.http.call import Services
@@ -137,7 +138,7 @@ async def in_process(directory: Path, plan: Plan | None = None, **settings: obje
 
 def _assemble(settings: Settings, blobs: LocalBlobStore, metadata: SqliteMetadataStore, principal: Principal, plan: Plan) -> InProcess:
     naughty_blobs, naughty_metadata = NaughtyBlobStore(blobs, plan), NaughtyMetadataStore(metadata, plan)
-    files = NativeFiles(naughty_metadata, naughty_blobs, settings)
+    files = NativeFiles(naughty_metadata, naughty_blobs, Janitor(naughty_metadata, naughty_blobs, SystemClock(), settings), settings)
     authenticator = Authenticator(naughty_metadata, SystemClock(), settings.key_cache_seconds)
     services = Services(settings, naughty_metadata, naughty_blobs, files, authenticator)
     return InProcess(settings, blobs, metadata, principal, files, Edge(build_router(services), settings))

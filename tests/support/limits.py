@@ -56,7 +56,7 @@ def held_when_idle(server: RunningServer) -> Held:
     def settled() -> bool:
         readings.append(held_by(server))
         latest = readings[-_SAME_READINGS:]
-        return len(latest) == _SAME_READINGS and len(set(latest)) == 1 and not latest[0].connections
+        return len(latest) == _SAME_READINGS and len(set(latest)) == 1 and not latest[0].connections and not open_blobs_of(server)
 
     eventually(settled, "everything of earlier clients is gone", seconds=10)
     return readings[-1]

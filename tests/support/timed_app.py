@@ -13,6 +13,7 @@ import httpx2
 from fileplane import logs
 from fileplane.app import BLOBS_NAME, DATABASE_NAME
 from fileplane.blobs.local import LocalBlobStore
+from fileplane.files.janitor import Collected, Janitor
 from fileplane.files.native import NativeFiles
 from fileplane.http.auth import Authenticator
 from fileplane.http.call import Services
@@ -38,6 +39,11 @@ class TimedApp:
 
     def new_key(self, **options: object) -> Key:
         return self._runner.run(make_key(self._services.metadata, **options))
+
+    def collect(self) -> Collected | None:
+        """One whole pass of the janitor."""
+        janitor = Janitor(self._services.metadata, self._services.blobs, self.clock, self._services.settings)
+        return self._runner.run(janitor.run("test"))
 
     def client(self, key: str) -> httpx2.Client:
         return httpx2.Client(transport=self._transport, base_url=BASE_URL, headers={"Authorization": f"Bearer {key}"})
@@ -85,4 +91,6 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: ManualClock) -
     blobs = LocalBlobStore(settings.data_dir / BLOBS_NAME)
     stack.push_async_callback(blobs.close)
     authenticator = Authenticator(metadata, clock, settings.key_cache_seconds)
-    return Services(settings, metadata, blobs, NativeFiles(metadata, blobs, settings), authenticator)
+    return Services(
+        settings, metadata, blobs, NativeFiles(metadata, blobs, Janitor(metadata, blobs, clock, settings), settings), authenticator
+    )

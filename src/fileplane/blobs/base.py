@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,18 @@ class BlobInfo:
     size: int
     modified_at: float
     committed: bool
+
+
+class Inspector(Protocol):
+    """Looks at the bytes of a blob while they are written."""
+
+    def feed(self, data: bytes, alongside: Callable[[bytes | memoryview], object]) -> None:
+        """Takes the next bytes of the blob, every one once and in order, on a thread that may compute but not wait.
+
+        Must call ``alongside`` with every byte of ``data`` too, in order, in pieces of any size: so that both find them in the processor's
+        cache. Never called from two threads at once. An exception fails the write.
+        """
+        ...
 
 
 class BlobWriter(Protocol):
@@ -55,9 +67,11 @@ class BlobReader(Protocol):
         """Bytes of the whole blob, whatever the span."""
         ...
 
-    @property
-    def path(self) -> Path | None:
-        """The file that holds exactly the blob, when there is one: a server may then send it by itself."""
+    def hand_over(self) -> Path | None:
+        """A path under which somebody else, such as an HTTP server, can open exactly the blob; None when there is no such thing.
+
+        It can be opened for a second after the reader is closed, even if the blob is deleted meanwhile.
+        """
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -76,8 +90,10 @@ class BlobStore(Protocol):
     Every method may be called from any task; only ``fileplane.files.janitor`` may call :meth:`delete`.
     """
 
-    def writer(self, key: str) -> AbstractAsyncContextManager[BlobWriter]:
+    def writer(self, key: str, inspector: Inspector | None = None) -> AbstractAsyncContextManager[BlobWriter]:
         """A writer for a key never used before. Leaving without ``commit()`` cancels, and leaves nothing behind.
+
+        The ``inspector`` has seen every byte once ``commit()`` has returned.
 
         Raises :class:`BlobKeyInvalid`.
         """

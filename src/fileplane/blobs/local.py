@@ -19,13 +19,16 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from fileplane.blobs import local_disk as disk
-from fileplane.blobs.base import BlobInfo, BlobKeyInvalid
+from fileplane.blobs.base import BlobInfo, BlobKeyInvalid, Inspector
 from fileplane.errors import StorageIntegrityError, StorageUnavailable
 from fileplane.model import Span, StoredBlob
 
 _THREADS: Final = 32
 _SLICES_AHEAD: Final = 2
 _SYNC_AHEAD: Final = 64 << 20
+HAND_OVER_SECONDS: Final = 1.0
+_MOST_HANDED_OVER: Final = 1_024
+_HAS_DESCRIPTOR_PATHS: Final = Path("/proc/self/fd").is_dir()
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 T = TypeVar("T")
@@ -39,6 +42,7 @@ class LocalBlobStore:
         self._min_free_bytes = min_free_bytes
         self._deadline_seconds = deadline_seconds
         self._root_fd = disk.prepare_root(root)
+        self._handed_over: deque[int] = deque()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="fileplane-blobs")
 
     async def run(self, call: Callable[..., T], *arguments: object) -> T:
@@ -55,11 +59,11 @@ class LocalBlobStore:
             raise _unavailable(error) from error
 
     @asynccontextmanager
-    async def writer(self, key: str) -> AsyncIterator[_LocalWriter]:
+    async def writer(self, key: str, inspector: Inspector | None = None) -> AsyncIterator[_LocalWriter]:
         """See :meth:`BlobStore.writer`."""
         if not disk.KEY.fullmatch(key):
             raise BlobKeyInvalid(key)
-        writer = _LocalWriter(self, disk.Temporary(self._root_fd, key, self._min_free_bytes))
+        writer = _LocalWriter(self, disk.Temporary(self._root_fd, key, self._min_free_bytes, inspector))
         try:
             yield writer
         finally:
@@ -78,9 +82,24 @@ class LocalBlobStore:
             opening.add_done_callback(_close_opened)
             raise
         try:
-            yield _LocalReader(self, descriptor, size, span, self._root / key if span is None else None)
+            reader = _LocalReader(self, descriptor, size, span, self._root / key)
+            yield reader
         finally:
-            os.close(descriptor)
+            if reader.handed_over:
+                self._let_go_later(descriptor)
+            else:
+                os.close(descriptor)
+
+    def _let_go_later(self, descriptor: int) -> None:
+        self._handed_over.append(descriptor)
+        if len(self._handed_over) > _MOST_HANDED_OVER:
+            self._let_go()
+        else:
+            asyncio.get_running_loop().call_later(HAND_OVER_SECONDS, self._let_go)
+
+    def _let_go(self) -> None:
+        if self._handed_over:
+            os.close(self._handed_over.popleft())
 
     async def delete(self, key: str) -> None:
         """See :meth:`BlobStore.delete`."""
@@ -100,6 +119,8 @@ class LocalBlobStore:
 
     async def close(self) -> None:
         """See :meth:`BlobStore.close`."""
+        while self._handed_over:
+            self._let_go()
         await asyncio.get_running_loop().run_in_executor(None, functools.partial(self._threads.shutdown, wait=True))
         os.close(self._root_fd)
 
@@ -179,12 +200,18 @@ class _LocalWriter:
 class _LocalReader:
     """See :class:`fileplane.blobs.base.BlobReader`."""
 
-    def __init__(self, store: LocalBlobStore, descriptor: int, size: int, span: Span | None, path: Path | None) -> None:
+    def __init__(self, store: LocalBlobStore, descriptor: int, size: int, span: Span | None, path: Path) -> None:
         self._store = store
         self._descriptor = descriptor
         self._span = span or Span(0, size)
+        self._path = None if span is not None else Path(f"/proc/self/fd/{descriptor}") if _HAS_DESCRIPTOR_PATHS else path
         self.size = size
-        self.path = path
+        self.handed_over = False
+
+    def hand_over(self) -> Path | None:
+        """See :meth:`BlobReader.hand_over`. On Linux the path is the descriptor's own, which a blob without a name still has."""
+        self.handed_over = self._path is not None
+        return self._path
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         position, end = self._span.start, self._span.start + self._span.length

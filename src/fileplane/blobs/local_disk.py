@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from fileplane.blobs.base import BlobInfo, BlobMissing
+from fileplane.blobs.base import BlobInfo, BlobMissing, Inspector
 from fileplane.model import StoredBlob
 
 SLICE: Final = 1 << 20
@@ -75,11 +75,12 @@ class Temporary:
     is still writing, whose descriptor must not be closed under it. After a failure it takes nothing more.
     """
 
-    def __init__(self, root_fd: int, key: str, min_free_bytes: int) -> None:
+    def __init__(self, root_fd: int, key: str, min_free_bytes: int, inspector: Inspector | None = None) -> None:
         self._root_fd = root_fd
         self._key = key
         self._name = f"{TEMPORARIES}/{secrets.token_hex(16)}"
         self._min_free_bytes = min_free_bytes
+        self._inspector = inspector
         self._descriptor: int | None = None
         self._hash = hashlib.sha256()
         self._size = 0
@@ -145,7 +146,10 @@ class Temporary:
         require_room(self._descriptor, self._min_free_bytes)
         # Each call below lets go of the interpreter and must win it back from the event loop, so there are two a slice, not two a piece.
         joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        self._hash.update(joined)
+        if self._inspector is None:
+            self._hash.update(joined)
+        else:
+            self._inspector.feed(joined, self._hash.update)
         view = memoryview(joined)
         while view:
             view = view[os.write(self._descriptor, view[:SLICE]) :]

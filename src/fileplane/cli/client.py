@@ -79,9 +79,14 @@ class FilesClient:
         with self._answer("GET", _path_of(file_id)) as response:
             return self._document(response)
 
-    def delete(self, file_id: str) -> dict[str, Any]:
-        """DELETE /files/{id}: the deletion object, which says that the file is deleted."""
-        with self._answer("DELETE", _path_of(file_id)) as response:
+    def restore(self, file_id: str) -> dict[str, Any]:
+        """POST /files/{id}/restore: the File object of what was deleted."""
+        with self._answer("POST", _path_of(file_id) + "/restore") as response:
+            return self._document(response)
+
+    def delete(self, file_id: str, *, purge: bool = False) -> dict[str, Any]:
+        """DELETE /files/{id}: the deletion object, which says that the file is deleted; with ``purge``, for good."""
+        with self._answer("DELETE", _path_of(file_id), params={"purge": "true"} if purge else {}) as response:
             deletion = self._document(response)
         if deletion.get("deleted") is not True:
             raise self._unintelligible()

@@ -32,6 +32,7 @@ def ls(
     order: Annotated[Order | None, typer.Option(help="By time of creation; newest first without it.")] = None,
     after: Annotated[str | None, typer.Option(metavar="ID", help="Begin after this file.")] = None,
     every_page: Annotated[bool, typer.Option("--all", help="Fetch page after page, to the end.")] = False,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Of the deleted files that can still be taken back instead.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -39,7 +40,7 @@ def ls(
 
     With --json: the list as the server sends it; with --all as well, one list of everything.
     """
-    given = {"purpose": purpose, "limit": limit, "order": order, "after": after}
+    given = {"purpose": purpose, "limit": limit, "order": order, "after": after, "deleted": "true" if deleted else None}
     query = {name: str(value) for name, value in given.items() if value is not None}
     with connected(config) as client:
         if not every_page:

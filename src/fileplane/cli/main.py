@@ -17,6 +17,7 @@ from fileplane.cli.project import project
 from fileplane.cli.rm import rm
 from fileplane.cli.serve import serve
 from fileplane.cli.settings import settings
+from fileplane.cli.undelete import undelete
 from fileplane.cli.upload import upload
 
 _EPILOGUE = "EXIT STATUS: " + "; ".join(f"{int(code)} {meaning}" for code, meaning in EXIT_CODE_HELP.items()) + "."
@@ -59,7 +60,7 @@ def _fileplane(
 
 cli.command(epilog=_EPILOGUE)(serve)
 cli.command(epilog=_EPILOGUE)(settings)
-for client_command in (upload, ls, get, cat, rm):
+for client_command in (upload, ls, get, cat, rm, undelete):
     cli.command(epilog=_CLIENT_EPILOGUE)(client_command)
 cli.add_typer(project, name="project", epilog=_EPILOGUE)
 cli.add_typer(key, name="key", epilog=_EPILOGUE)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 import typer
 
+from fileplane.blobs.base import BlobStore
 from fileplane.metadata.base import MetadataStore
 from fileplane.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Both halves of a data directory."""
+
+    metadata: MetadataStore
+    blobs: BlobStore
 
 
 class Runtime(Protocol):
@@ -20,6 +30,10 @@ class Runtime(Protocol):
 
     def open_metadata(self, settings: Settings) -> AbstractAsyncContextManager[MetadataStore]:
         """The metadata of an existing data directory, whether or not a server is running on it. Raises :class:`CommandRefused`."""
+        ...
+
+    def open_stores(self, settings: Settings) -> AbstractAsyncContextManager[Stores]:
+        """Metadata and blobs of an existing data directory, for work that may take long. Raises :class:`CommandRefused`."""
         ...
 
 

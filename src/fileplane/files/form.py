@@ -91,6 +91,15 @@ class UploadForm:
         return "max_batch_file_bytes" if self._fields.get("purpose") == "batch" else "max_file_bytes"
 
     @property
+    def known_purpose(self) -> str | None:
+        """The purpose, if the form has told it by now."""
+        return self._fields.get("purpose")
+
+    def require_complete(self) -> None:
+        """To be called at the end of the form. Raises an :class:`~fileplane.errors.InvalidRequest` for what is missing or wrong."""
+        _ = self.purpose, self.filename, self.expires_after
+
+    @property
     def purpose(self) -> str:
         """Raises :class:`~fileplane.errors.MissingParameter` when the form ended without one."""
         if "purpose" not in self._fields:

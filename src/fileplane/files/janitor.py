@@ -1,12 +1,202 @@
-"""The only place that deletes blobs."""
+"""The only place that deletes blobs: plans what is to go, then removes it, in steps that may each be repeated after a crash.
+
+A deleted file goes in three steps. It is claimed: from then on nothing can restore it, whatever any clock says. Its bytes are removed,
+and no longer count. Much later, once its blob has been found gone, its tombstone is forgotten: an unlink that no fsync of the directory
+followed comes back after a power cut. A blob that no file refers to is condemned first: from then on no file can.
+
+Any number of janitors may run at once, on any number of nodes. A lease keeps them from doing the same work twice; nothing depends on it.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Final
 
-from fileplane.blobs.base import BlobStore
+from fileplane.blobs.base import BlobInfo, BlobKeyInvalid, BlobMissing, BlobStore
+from fileplane.clock import Clock
+from fileplane.errors import StorageUnavailable
+from fileplane.metadata.base import MetadataStore
+from fileplane.model import Remains
+from fileplane.settings import Settings
+
+BATCH: Final = 500
+LEASE: Final = "janitor"
+LEASE_SECONDS: Final = 300
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A bounded part of what could be removed at a moment. Carrying it out later does no harm: everything is looked at again."""
+
+    expire: tuple[Remains, ...] = ()
+    collect: tuple[Remains, ...] = ()
+    forget: tuple[Remains, ...] = ()
+    abandoned: tuple[BlobInfo, ...] = ()
+    orphans: tuple[BlobInfo, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """How much room it makes."""
+        files = sum(entry.bytes for entry in (*self.expire, *self.collect))
+        return files + sum(blob.size for blob in (*self.abandoned, *self.orphans))
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a pass did. ``failures`` counts blobs that could not be removed this time."""
+
+    expired: int = 0
+    collected: int = 0
+    forgotten: int = 0
+    abandoned: int = 0
+    orphans: int = 0
+    bytes: int = 0
+    failures: int = 0
+
+
+class Janitor:
+    """Ends what has expired and removes what is no longer needed."""
+
+    def __init__(self, metadata: MetadataStore, blobs: BlobStore, clock: Clock, settings: Settings) -> None:
+        self._metadata = metadata
+        self._blobs = blobs
+        self._clock = clock
+        self._settings = settings
+
+    async def run(self, holder: str, *, sweep: bool = True) -> Collected | None:
+        """One whole pass, unless somebody else is at it, which gives None. Without ``sweep`` the blob store is not walked."""
+        if not await self._metadata.take_lease(LEASE, holder, LEASE_SECONDS):
+            return None
+        done = Collected()
+        try:
+            async for plan in self.plans(sweep=sweep):
+                done = _added(done, await self.execute(plan))
+                if not await self._metadata.take_lease(LEASE, holder, LEASE_SECONDS):
+                    break
+            await self._metadata.forget_old_entries(self._audit_before())
+        finally:
+            await self._metadata.release_lease(LEASE, holder)
+        if done != Collected():
+            _log.info("collected %d bytes: %s", done.bytes, done)
+        return done
+
+    async def plans(self, *, sweep: bool = True) -> AsyncIterator[Plan]:
+        """What there is to do, in parts of at most :data:`BATCH` steps. Only looks."""
+        metadata, now = self._metadata, self._now()
+        async for ended in _pages(metadata.ended_files):
+            yield Plan(expire=ended)
+        async for due in _pages(metadata.collectable_files):
+            yield Plan(collect=due)
+        async for gone in _pages(lambda after, limit: metadata.tombstones(now - self._settings.tombstone_seconds, after, limit)):
+            yield Plan(forget=gone)
+        if sweep:
+            async for plan in self._sweep(now - self._settings.orphan_grace_seconds):
+                yield plan
+
+    async def _sweep(self, before: float) -> AsyncIterator[Plan]:
+        """Blobs and temporaries from before a time that no file refers to."""
+        abandoned: list[BlobInfo] = []
+        committed: list[BlobInfo] = []
+        async for blob in self._blobs.walk():
+            if blob.modified_at < before:
+                (committed if blob.committed else abandoned).append(blob)
+            if len(abandoned) + len(committed) == BATCH:
+                yield await self._unowned(abandoned, committed)
+                abandoned, committed = [], []
+        yield await self._unowned(abandoned, committed)
+
+    async def _unowned(self, abandoned: Sequence[BlobInfo], committed: Sequence[BlobInfo]) -> Plan:
+        keys = set(await self._metadata.unowned_blobs([blob.key for blob in committed])) if committed else set()
+        return Plan(abandoned=tuple(abandoned), orphans=tuple(blob for blob in committed if blob.key in keys))
+
+    async def execute(self, plan: Plan) -> Collected:
+        """Carries a plan out, as far as it still holds. A blob that cannot be removed is left for the next pass."""
+        collected = await self._collect(plan)
+        forgotten = [entry for entry in plan.forget if await self._is_gone(entry.blob_key)]
+        if forgotten:
+            await self._metadata.forget_files(forgotten)
+        condemned = set(await self._metadata.condemn_blobs([blob.key for blob in plan.orphans])) if plan.orphans else set()
+        removed = [
+            blob
+            for blob in (*plan.abandoned, *plan.orphans)
+            if (not blob.committed or blob.key in condemned) and await self._remove(blob.key)
+        ]
+        abandoned = sum(not blob.committed for blob in removed)
+        return Collected(
+            expired=len(plan.expire),
+            collected=len(collected),
+            forgotten=len(forgotten),
+            abandoned=abandoned,
+            orphans=len(removed) - abandoned,
+            bytes=sum(entry.bytes for entry in collected) + sum(blob.size for blob in removed),
+            failures=len(plan.expire) + len(plan.collect) - len(collected) + len(plan.abandoned) + len(plan.orphans) - len(removed),
+        )
+
+    async def _collect(self, plan: Plan) -> list[Remains]:
+        claimed: list[Remains] = []
+        if plan.expire:
+            await self._metadata.mark_ended(plan.expire)
+        if plan.expire or plan.collect:
+            claimed = await self._metadata.claim_collectable([*plan.expire, *plan.collect])
+        return await self.collect(claimed)
+
+    async def collect(self, claimed: Sequence[Remains]) -> list[Remains]:
+        """Removes the bytes of files that have been claimed; returns those whose bytes are gone and no longer count."""
+        removed = [entry for entry in claimed if await self._remove(entry.blob_key)]
+        if removed:
+            await self._metadata.mark_collected(removed)
+        return removed
+
+    async def make_room(self, project_id: str, needed: int) -> None:
+        """Collects the project's oldest deleted files until ``needed`` bytes no longer count, if there are as many."""
+        while needed > 0:
+            given_up = await self._metadata.give_up_oldest_deleted(project_id, needed)
+            collected = await self.collect(given_up)
+            if not collected:
+                return
+            needed -= sum(entry.bytes for entry in collected)
+
+    async def _remove(self, key: str) -> bool:
+        try:
+            await self._blobs.delete(key)
+        except (StorageUnavailable, BlobKeyInvalid) as error:
+            _log.warning("a blob could not be removed and will be tried again: %s", error, exc_info=error)
+            return False
+        return True
+
+    async def _is_gone(self, key: str) -> bool:
+        try:
+            async with self._blobs.open(key):
+                pass
+        except BlobMissing:
+            return True
+        except (StorageUnavailable, BlobKeyInvalid) as error:
+            _log.warning("a blob could not be looked for and will be tried again: %s", error, exc_info=error)
+            return False
+        await self._remove(key)
+        return False
+
+    def _now(self) -> int:
+        return self._clock.now_ms() // 1000
+
+    def _audit_before(self) -> int | None:
+        seconds = self._settings.audit_retention_seconds
+        return self._now() - seconds if seconds else None
+
+
+def _added(one: Collected, other: Collected) -> Collected:
+    return Collected(*(getattr(one, entry.name) + getattr(other, entry.name) for entry in fields(Collected)))
+
+
+async def _pages(method: Callable[[Remains | None, int], Awaitable[list[Remains]]]) -> AsyncIterator[tuple[Remains, ...]]:
+    after: Remains | None = None
+    while page := await method(after, BATCH):
+        yield tuple(page)
+        after = page[-1]
 
 
 async def sweep_abandoned_uploads(blobs: BlobStore) -> int:

@@ -1,79 +1,99 @@
-"""The native store: the five operations on files whose bytes are kept here."""
+"""The native store: the operations on files whose bytes are kept here."""
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
+
 from fileplane.blobs.base import BlobKeyInvalid, BlobMissing, BlobReader, BlobStore
-from fileplane.errors import FileTooLarge, InvalidValue, StorageIntegrityError, StorageQuotaExceeded, StorageUnavailable
+from fileplane.errors import IdempotencyConflict, InvalidValue, StorageIntegrityError, StorageQuotaExceeded, StorageUnavailable
 from fileplane.files.form import FormField, UploadEvent, UploadForm
-from fileplane.files.janitor import discard_refused_blob
+from fileplane.files.inspection import Inspection, recorded, refuse_invalid
+from fileplane.files.janitor import Janitor, discard_refused_blob
+from fileplane.files.room import Room
 from fileplane.ids import new_blob_key
 from fileplane.metadata.base import CursorNotFound, MetadataStore
-from fileplane.model import File, FilePage, FileQuery, NewFile, Principal, Span
+from fileplane.model import CreatedFile, File, FilePage, FileQuery, Hold, Idempotency, NewFile, Origin, Principal, Span, StoredBlob
 from fileplane.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 class NativeFiles:
-    """create, list, get, open and delete, each for the caller's own project only."""
+    """create, list, get, open and delete, and the rest of a file's life, each for the caller's own project only."""
 
-    def __init__(self, metadata: MetadataStore, blobs: BlobStore, settings: Settings) -> None:
+    def __init__(self, metadata: MetadataStore, blobs: BlobStore, janitor: Janitor, settings: Settings) -> None:
         self._metadata = metadata
         self._blobs = blobs
+        self._janitor = janitor
         self._settings = settings
 
-    async def create(self, principal: Principal, events: AsyncIterator[UploadEvent], declared_length: int | None) -> File:
+    async def create(
+        self,
+        principal: Principal,
+        origin: Origin,
+        events: AsyncIterator[UploadEvent],
+        declared_length: int | None,
+        idempotency_key: str | None = None,
+    ) -> CreatedFile:
         """Streams one upload into the store and records it.
 
         ``declared_length`` is the length of the whole form, if the client gave it: what cannot fit is refused before ``events`` is
-        read at all. Returns once blob and record are durable; whatever is raised leaves neither.
+        read at all. Returns once blob and record are durable; whatever is raised leaves neither. An ``idempotency_key`` used within 24
+        hours gives the file of then, if bytes, purpose, name and expiry are the same.
         """
-        stored_bytes = await self._admit(principal, declared_length)
-        form = UploadForm(self._settings, principal)
-        async with self._blobs.writer(new_blob_key()) as writer:
+        key_hash = None if idempotency_key is None else hashlib.sha256(idempotency_key.encode()).digest()
+        repeats = key_hash is not None and await self._metadata.knows_idempotency_key(principal.project_id, key_hash)
+        room = Room(principal.project_id, self._metadata, self._janitor, self._settings, unlimited=repeats)
+        await room.admit(declared_length)
+        form, inspection = UploadForm(self._settings, principal), Inspection(self._settings)
+        async with self._blobs.writer(new_blob_key(), inspection) as writer:
             size = 0
             async for event in events:
                 if isinstance(event, bytes):
                     size += len(event)
-                    self._check_size(form, size, stored_bytes)
+                    await room.take(form, size)
                     await writer.write(event)
                 elif isinstance(event, FormField):
                     form.take_field(event)
-                    self._check_size(form, size, stored_bytes)
+                    await room.take(form, size)
                 else:
                     form.begin_file(event)
-            purpose, filename, expires_after = form.purpose, form.filename, form.expires_after
+                    inspection.begin(form.filename, form.known_purpose)
+            form.require_complete()
             blob = await writer.commit()
-        new = NewFile(blob, purpose, filename, form.media_type, principal.key_id, expires_after)
-        return await self._record(principal, new)
+        return await self._finish(principal, origin, form, inspection, blob, key_hash)
 
-    async def _admit(self, principal: Principal, declared_length: int | None) -> int:
-        settings = self._settings
-        least = 0 if declared_length is None else declared_length - settings.max_form_overhead_bytes
-        largest = max(settings.max_file_bytes, settings.max_batch_file_bytes)
-        if least > largest:
-            raise _too_large(largest, "max_file_bytes")
-        stored_bytes = (await self._metadata.usage(principal.project_id)).stored_bytes
-        if stored_bytes >= settings.project_quota_bytes or least > settings.project_quota_bytes - stored_bytes:
-            raise StorageQuotaExceeded(settings.project_quota_bytes)
-        return stored_bytes
-
-    def _check_size(self, form: UploadForm, size: int, stored_bytes: int) -> None:
-        if size > form.limit:
-            raise _too_large(form.limit, form.limiting_setting)
-        if stored_bytes + size > self._settings.project_quota_bytes:
-            raise StorageQuotaExceeded(self._settings.project_quota_bytes)
-
-    async def _record(self, principal: Principal, new: NewFile) -> File:
+    async def _finish(
+        self, principal: Principal, origin: Origin, form: UploadForm, inspection: Inspection, blob: StoredBlob, key_hash: bytes | None
+    ) -> CreatedFile:
+        """Records a committed blob. Whatever is raised, a blob that is certain to have no record is removed."""
         try:
-            return await self._metadata.create_file(principal.project_id, new, self._settings.project_quota_bytes)
-        except StorageQuotaExceeded:
-            await discard_refused_blob(self._blobs, new.blob.key)
+            verdict = await inspection.verdict(form.purpose, self._blobs, blob.key)
+            refuse_invalid(verdict, self._settings)
+        except BaseException:
+            await discard_refused_blob(self._blobs, blob.key)
             raise
+        new = NewFile(blob, form.purpose, form.filename, form.media_type, principal.key_id, form.expires_after, **recorded(verdict))
+        idempotency = None if key_hash is None else Idempotency(key_hash, _fingerprint(new))
+        created = await self._record(principal, new, origin, idempotency)
+        if created.repeated:
+            await discard_refused_blob(self._blobs, blob.key)
+        return created
+
+    async def _record(self, principal: Principal, new: NewFile, origin: Origin, idempotency: Idempotency | None) -> CreatedFile:
+        try:
+            return await self._metadata.create_file(principal.project_id, new, self._settings.project_quota_bytes, origin, idempotency)
         except StorageUnavailable as error:
             if error.nothing_changed:
                 await discard_refused_blob(self._blobs, new.blob.key)
+            raise
+        except (StorageQuotaExceeded, IdempotencyConflict):
+            await discard_refused_blob(self._blobs, new.blob.key)
             raise
 
     async def list(self, principal: Principal, query: FileQuery) -> FilePage:
@@ -86,6 +106,11 @@ class NativeFiles:
     async def get(self, principal: Principal, file_id: str) -> File:
         """Raises :class:`~fileplane.errors.FileNotFound`."""
         return await self._metadata.get_file(principal.project_id, file_id)
+
+    async def validation(self, principal: Principal, file_id: str) -> dict[str, object]:
+        """The verdict on a file. Raises :class:`~fileplane.errors.FileNotFound` or :class:`~fileplane.errors.ValidationNotFound`."""
+        text = await self._metadata.get_validation(principal.project_id, file_id)
+        return msgspec.json.decode(text, type=dict[str, object])
 
     @asynccontextmanager
     async def open(self, file: File, span: Span | None = None) -> AsyncIterator[BlobReader]:
@@ -101,15 +126,45 @@ class NativeFiles:
         except (BlobMissing, BlobKeyInvalid) as error:
             raise StorageIntegrityError(_damaged(file)) from error
 
-    async def delete(self, principal: Principal, file_id: str) -> None:
-        """Marks the file as deleted: no later call sees it. Raises :class:`~fileplane.errors.FileNotFound`."""
-        await self._metadata.delete_file(principal.project_id, file_id)
+    async def delete(self, principal: Principal, file_id: str, origin: Origin) -> None:
+        """Marks the file as deleted: no later call sees it, but it can be restored for a while.
+
+        Raises :class:`~fileplane.errors.FileNotFound` or :class:`~fileplane.errors.FileInUse`.
+        """
+        await self._metadata.delete_file(principal.project_id, file_id, self._settings.deleted_retention_seconds, origin)
+
+    async def purge(self, principal: Principal, file_id: str, origin: Origin) -> None:
+        """Deletes a live or restorable file for good, and makes its room free at once where the blob store answers.
+
+        Raises :class:`~fileplane.errors.FileNotFound` or :class:`~fileplane.errors.FileInUse`.
+        """
+        remains = await self._metadata.purge_file(principal.project_id, file_id, origin)
+        try:
+            await self._janitor.collect([remains])
+        except StorageUnavailable as error:
+            _log.warning("the bytes of a purged file are left for the janitor: %s", error, exc_info=error)
+
+    async def restore(self, principal: Principal, file_id: str, origin: Origin) -> File:
+        """Takes a deletion back. Raises :class:`~fileplane.errors.FileNotFound` or :class:`~fileplane.errors.StorageQuotaExceeded`."""
+        return await self._metadata.restore_file(principal.project_id, file_id, self._settings.project_quota_bytes, origin)
+
+    async def hold(self, principal: Principal, file_id: str, reason: str, expires_in: int | None, origin: Origin) -> Hold:
+        """Keeps a file from being deleted or purged, and from expiring. Raises :class:`~fileplane.errors.FileNotFound`."""
+        return await self._metadata.hold_file(principal.project_id, file_id, reason, expires_in, origin)
+
+    async def holds(self, principal: Principal, file_id: str) -> tuple[Hold, ...]:
+        """The active holds, oldest first. Raises :class:`~fileplane.errors.FileNotFound`."""
+        return tuple(await self._metadata.list_holds(principal.project_id, file_id))
+
+    async def release(self, principal: Principal, file_id: str, hold_id: str, origin: Origin) -> None:
+        """Ends a hold. Raises :class:`~fileplane.errors.FileNotFound` or :class:`~fileplane.errors.HoldNotFound`."""
+        await self._metadata.release_hold(principal.project_id, file_id, hold_id, origin)
 
 
-def _too_large(limit: int, setting: str) -> FileTooLarge:
-    return FileTooLarge(
-        f"The file is larger than {limit} bytes, the limit here. Split it, or ask the operator to raise {setting}.", param="file"
-    )
+def _fingerprint(new: NewFile) -> bytes:
+    """What has to be the same in every upload with one idempotency key."""
+    parts = (new.blob.sha256, new.purpose, new.filename, str(new.expires_after))
+    return hashlib.sha256("\0".join(parts).encode()).digest()
 
 
 def _damaged(file: File) -> str:

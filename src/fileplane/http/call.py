@@ -13,7 +13,7 @@ from fileplane.files.native import NativeFiles
 from fileplane.http.auth import Authenticator
 from fileplane.ids import openai_style, parse_file_id
 from fileplane.metadata.base import MetadataStore
-from fileplane.model import Principal
+from fileplane.model import Origin, Principal
 from fileplane.settings import Settings
 
 
@@ -43,9 +43,20 @@ class Call:
         return self.caller
 
     @property
+    def origin(self) -> Origin:
+        """What the audit log says of whoever calls."""
+        scope = self.request.scope
+        state = scope["state"]
+        return Origin(self.principal.key_id, state["client"], state["request_id"], scope["method"], scope["path"])
+
+    @property
     def given_id(self) -> str:
-        """The id in the path as the caller wrote it, percent-decoded exactly once."""
-        return unquote_to_bytes(self.request.path_params["file_id"]).decode("utf-8", "replace")
+        """The file's id in the path as the caller wrote it, percent-decoded exactly once."""
+        return self.path_text("file_id")
+
+    def path_text(self, name: str) -> str:
+        """A part of the path as the caller wrote it, percent-decoded exactly once."""
+        return unquote_to_bytes(self.request.path_params[name]).decode("utf-8", "replace")
 
     @property
     def file_id(self) -> str:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
-from fileplane.blobs.base import BlobReader
 from fileplane.errors import ClientDisconnected, InvalidRange, InvalidValue
 from fileplane.files.names import OCTET_STREAM, SHOWN_TYPES
 from fileplane.files.native import NativeFiles
 from fileplane.model import File, Span
 
 PATHSEND: Final = "http.response.pathsend"
+_SMALL: Final = 1 << 20  # bytes that are one piece anyway
 _RANGE: Final = re.compile(r"([0-9]{0,40})-([0-9]{0,40})")
 _UNSAFE_IN_QUOTES: Final = re.compile(r"[^ !#-\[\]-~]")
 
@@ -110,32 +110,41 @@ class ContentResponse:
         """Sends it."""
         async with self._files.open(self._file, self._span) as reader:
             headers = [(name.encode(), value.encode("latin-1")) for name, value in content_headers(self._file, self._span).items()]
-            await send({"type": "http.response.start", "status": 200 if self._span is None else 206, "headers": headers})
+            start = {"type": "http.response.start", "status": 200 if self._span is None else 206, "headers": headers}
             if scope["method"] == "HEAD" or self._file.bytes == 0:
+                await send(start)
                 await send({"type": "http.response.body", "body": b""})
-            elif reader.path is not None and PATHSEND in scope.get("extensions", {}):
-                await send({"type": PATHSEND, "path": str(reader.path)})
+            elif PATHSEND in scope.get("extensions", {}) and self._file.bytes > _SMALL and (path := reader.hand_over()) is not None:
+                await send(start)
+                await send({"type": PATHSEND, "path": str(path)})
             else:
-                await self._stream(reader, receive, send)
+                pieces = aiter(reader)
+                first = await anext(pieces)  # a disk that cannot be read is told as the error it is, while that can be
+                await send(start)
+                await self._stream(first, pieces, receive, send)
 
-    async def _stream(self, reader: BlobReader, receive: Receive, send: Send) -> None:
+    async def _stream(self, first: bytes, pieces: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
         # Servers differ in whether sending to a client that has left raises; all of them deliver http.disconnect.
         leaving = asyncio.ensure_future(_client_left(receive))
         try:
-            async for piece in reader:
+            await self._send_piece(first, send)
+            async for piece in pieces:
                 if leaving.done():
                     return
-                try:
-                    async with asyncio.timeout(self._stall_seconds):
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
-                except TimeoutError as error:
-                    # An answer that ends before its announced length is a broken connection, which is what this client gets.
-                    raise ClientDisconnected from error
+                await self._send_piece(piece, send)
             await send({"type": "http.response.body", "body": b""})
         finally:
             leaving.cancel()
             with suppress(asyncio.CancelledError):
                 await leaving
+
+    async def _send_piece(self, piece: bytes, send: Send) -> None:
+        try:
+            async with asyncio.timeout(self._stall_seconds):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except TimeoutError as error:
+            # An answer that ends before its announced length is a broken connection, which is what this client gets.
+            raise ClientDisconnected from error
 
 
 async def _client_left(receive: Receive) -> None:

@@ -41,6 +41,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send)
+        scope["state"].update(client=self._client(scope), request_id=exchange.request_id)
         token = request_id_in_context.set(exchange.request_id)
         try:
             await self._answer(exchange)
@@ -78,7 +79,7 @@ class Edge:
             "duration_ms": round((time.perf_counter() - exchange.began) * 1000, 2),
             "bytes_in": exchange.bytes_in,
             "bytes_out": exchange.bytes_out,
-            "client": self._client(scope),
+            "client": scope["state"]["client"],
         }
         if principal is not None:
             line["project_id"], line["key_id"] = principal.project_id, principal.key_id

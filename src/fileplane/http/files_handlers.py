@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from fileplane.clock import SystemClock
+from fileplane.errors import InvalidValue
+from fileplane.http.auth import require_scope
 from fileplane.http.body import Patience, declared_length, read_body, refuse_content_encoding
 from fileplane.http.call import Call
 from fileplane.http.content import ContentResponse, content_headers, not_modified, requested_span
 from fileplane.http.multipart import boundary_of, read_form
-from fileplane.http.parameters import list_parameters, parse_list_query
+from fileplane.http.parameters import delete_parameters, list_parameters, parse_list_query, parse_purge
 from fileplane.http.responses import json_response
 from fileplane.http.schemas import FileDeletion, file_list, file_object
+from fileplane.model import Scope
 
+_LONGEST_IDEMPOTENCY_KEY: Final = 255
 _clock = SystemClock()
 
 
@@ -23,8 +30,22 @@ async def upload_file(call: Call) -> ASGIApp:
     refuse_content_encoding(request)
     boundary = boundary_of(request.headers.get("content-type"))
     body = read_body(request.receive, Patience.from_settings(settings), _clock)
-    file = await call.services.files.create(call.principal, read_form(body, boundary, settings), declared_length(request))
-    return json_response(file_object(file, call.shown_id(file.id)))
+    created = await call.services.files.create(
+        call.principal, call.origin, read_form(body, boundary, settings), declared_length(request), _idempotency_key(request)
+    )
+    headers = {"idempotent-replayed": "true"} if created.repeated else None
+    return json_response(file_object(created.file, call.shown_id(created.file.id)), headers=headers)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key, if there is one. Raises :class:`~fileplane.errors.InvalidValue`."""
+    key = request.headers.get("idempotency-key", "").strip()
+    if len(key) > _LONGEST_IDEMPOTENCY_KEY or not (key.isascii() and key.isprintable()):
+        raise InvalidValue(
+            f"Invalid 'Idempotency-Key': expected at most {_LONGEST_IDEMPOTENCY_KEY} printable ASCII characters, such as a UUID.",
+            param="idempotency-key",
+        )
+    return key or None
 
 
 async def list_files(call: Call) -> ASGIApp:
@@ -54,5 +75,9 @@ async def file_content(call: Call) -> ASGIApp:
 async def delete_file(call: Call) -> ASGIApp:
     """DELETE /v1/files/{file_id}. SDKs send a Content-Type or an empty object with it; neither is read."""
     file_id = call.file_id
-    await call.services.files.delete(call.principal, file_id)
+    if parse_purge(call.request.scope["query_string"], delete_parameters(call.services.settings)):
+        require_scope(call.principal, Scope.FILES_PURGE)
+        await call.services.files.purge(call.principal, file_id, call.origin)
+    else:
+        await call.services.files.delete(call.principal, file_id, call.origin)
     return json_response(FileDeletion(id=call.shown_id(file_id)))

@@ -13,11 +13,12 @@ import msgspec
 from fileplane import __version__
 from fileplane.errors import FileplaneError
 from fileplane.http.routes import OPERATIONS, Operation
-from fileplane.http.schemas import ErrorEnvelope, FileDeletion, FileList, FileObject, Health
+from fileplane.http.schemas import ErrorEnvelope
 from fileplane.model import LONGEST_EXPIRY_SECONDS, SHORTEST_EXPIRY_SECONDS
 from fileplane.settings import Settings
 
-_SCHEMAS = (FileObject, FileList, FileDeletion, Health, ErrorEnvelope)
+_ANSWERS = {operation.answer for operation in OPERATIONS if isinstance(operation.answer, type) and operation.answer is not dict}
+_REQUESTS = {operation.takes for operation in OPERATIONS if operation.takes is not None}
 _REFERENCE = "#/components/schemas/{name}"
 _REQUEST_ID = {"x-request-id": {"description": "Names this request in the server's log.", "schema": {"type": "string"}}}
 
@@ -30,10 +31,13 @@ def encoded_document(settings: Settings) -> bytes:
 
 def document(settings: Settings) -> dict[str, Any]:
     """The document for a server with these settings."""
-    _, components = msgspec.json.schema_components(_SCHEMAS, ref_template=_REFERENCE)
-    for component in components.values():
-        # A default only spares the code from naming it: every field is in every answer.
-        component["required"] = list(component["properties"])
+    schemas = sorted({*_ANSWERS, *_REQUESTS, ErrorEnvelope}, key=lambda schema: schema.__name__)
+    _, components = msgspec.json.schema_components(schemas, ref_template=_REFERENCE)
+    for name in components.keys() - {schema.__name__ for schema in _REQUESTS}:
+        # A default only spares the code from naming it: such a field is in every answer.
+        component = components[name]
+        always = component.get("required", [])
+        component["required"] = [field for field, schema in component["properties"].items() if field in always or "default" in schema]
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for operation in OPERATIONS:
         paths[operation.path][operation.method.lower()] = _describe(operation, settings)
@@ -61,8 +65,8 @@ def _describe(operation: Operation, settings: Settings) -> dict[str, Any]:
         {"name": parameter.name, "in": "query", "description": parameter.description, "schema": dict(parameter.schema)}
         for parameter in operation.parameters(settings)
     ]
-    if "{file_id}" in operation.path:
-        parameters.insert(0, {"name": "file_id", "in": "path", "required": True, "schema": {"type": "string"}})
+    names = [name for name in ("file_id", "hold_id") if f"{{{name}}}" in operation.path]
+    parameters[:0] = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
     if operation.path.endswith("/content"):
         parameters.extend({"name": name, "in": "header", "schema": {"type": "string"}} for name in ("Range", "If-Range", "If-None-Match"))
     described: dict[str, Any] = {
@@ -74,8 +78,12 @@ def _describe(operation: Operation, settings: Settings) -> dict[str, Any]:
     if operation.scope is not None:
         described["security"] = [{"bearer": []}, {"portkey": []}]
         described["description"] = f"Needs the scope `{operation.scope.value}`."
-    if operation.method == "POST":
+    if operation.path == "/v1/files" and operation.method == "POST":
         described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _upload_form()}}}
+        parameters.append({"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}})
+    if operation.takes is not None:
+        schema = {"$ref": _REFERENCE.format(name=operation.takes.__name__)}
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return described
 
 

@@ -10,11 +10,12 @@ from urllib.parse import parse_qsl
 
 from fileplane.errors import AboveMaximum, BelowMinimum, InvalidValue, UnknownParameter
 from fileplane.ids import parse_file_id
-from fileplane.model import FileQuery
+from fileplane.model import FileQuery, Scope
 from fileplane.settings import Settings
 
 _DEFAULT_LIMIT: Final = 100
 _LARGEST_OFFSET: Final = 2**53
+_FLAG: Final = {"type": "string", "enum": ["true", "false"], "default": "false"}
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 
 
@@ -67,6 +68,16 @@ def list_parameters(settings: Settings) -> tuple[Parameter, ...]:
             "Files to pass over. Not together with after.",
             {"type": "integer", "minimum": 0, "maximum": _LARGEST_OFFSET, "default": 0},
         ),
+        Parameter("deleted", "List the deleted files that can still be restored instead.", _FLAG),
+    )
+
+
+def delete_parameters(_: Settings) -> tuple[Parameter, ...]:
+    """The parameters of a deletion."""
+    return (
+        Parameter(
+            "purge", f"End the file for good, also one that is deleted already. This needs the scope `{Scope.FILES_PURGE}` too.", _FLAG
+        ),
     )
 
 
@@ -76,7 +87,7 @@ def parse_list_query(query_string: bytes, parameters: tuple[Parameter, ...]) -> 
     Raises an :class:`~fileplane.errors.InvalidRequest` that names the parameter.
     """
     declared = {parameter.name: parameter for parameter in parameters}
-    given = _split(query_string, declared)
+    given = parse_query(query_string, parameters, "A list")
     limit = declared["limit"]
     after = given.get("after") or None
     if after is not None and "offset" in given:
@@ -90,10 +101,22 @@ def parse_list_query(query_string: bytes, parameters: tuple[Parameter, ...]) -> 
         newest_first=declared["order"].choice(given.get("order", "desc")) == "desc",
         after=cursor,
         offset=declared["offset"].whole(given["offset"]) if "offset" in given else 0,
+        deleted=_is_set(declared["deleted"], given),
     )
 
 
-def _split(query_string: bytes, declared: Mapping[str, Parameter]) -> dict[str, str]:
+def parse_purge(query_string: bytes, parameters: tuple[Parameter, ...]) -> bool:
+    """Whether a deletion is to be for good. Raises an :class:`~fileplane.errors.InvalidRequest` that names the parameter."""
+    return _is_set(parameters[0], parse_query(query_string, parameters, "A deletion"))
+
+
+def _is_set(flag: Parameter, given: Mapping[str, str]) -> bool:
+    return flag.choice(given.get(flag.name, "false")) == "true"
+
+
+def parse_query(query_string: bytes, parameters: tuple[Parameter, ...], operation: str) -> dict[str, str]:
+    """The parameters that were given, by name, each declared and given once. Raises an InvalidRequest; ``operation`` begins a sentence."""
+    declared = [parameter.name for parameter in parameters]
     given: dict[str, str] = {}
     try:
         pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
@@ -101,7 +124,7 @@ def _split(query_string: bytes, declared: Mapping[str, Parameter]) -> dict[str, 
         raise InvalidValue("The query string is not valid: it must be percent-encoded UTF-8.", param="query") from error
     for name, value in pairs:
         if name not in declared:
-            raise UnknownParameter(f"Unknown parameter: '{name[:80]}'. A list takes {', '.join(declared)}.", param=name[:80])
+            raise UnknownParameter(f"Unknown parameter: '{name[:80]}'. {operation} takes {', '.join(declared)}.", param=name[:80])
         if name in given:
             raise InvalidValue(f"'{name}' was given twice. Give it once.", param=name)
         given[name] = value

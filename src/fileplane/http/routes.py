@@ -13,12 +13,14 @@ from starlette.types import Scope as AsgiScope
 
 from fileplane import errors
 from fileplane.errors import FileNotFound, FileplaneError, MethodNotAllowed, RouteNotFound
+from fileplane.http import audit_handlers as audit
 from fileplane.http import files_handlers as files
+from fileplane.http import lifecycle_handlers as lifecycle
 from fileplane.http import system_handlers as system
 from fileplane.http.auth import require_scope
 from fileplane.http.call import Call, Services
-from fileplane.http.parameters import Parameter, list_parameters
-from fileplane.http.schemas import FileDeletion, FileList, FileObject, Health
+from fileplane.http.parameters import Parameter, delete_parameters, list_parameters
+from fileplane.http.schemas import AuditLogs, FileDeletion, FileList, FileObject, FileValidation, Health, HoldDeletion, HoldList, HoldObject
 from fileplane.model import Scope
 from fileplane.routing.headers import require_native
 from fileplane.settings import Settings
@@ -28,7 +30,10 @@ Handler = Callable[[Call], Awaitable[ASGIApp]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. Without ``scope`` it needs no key. ``answer`` is a schema, or the media type of raw bytes."""
+    """One method of one path. Without ``scope`` it needs no key. ``answer`` is a schema, or the media type of raw bytes.
+
+    ``takes`` is the schema of a JSON body.
+    """
 
     method: str
     path: str
@@ -38,6 +43,7 @@ class Operation:
     scope: Scope | None = None
     parameters: Callable[[Settings], tuple[Parameter, ...]] = lambda _: ()
     fails_with: tuple[type[FileplaneError], ...] = ()
+    takes: type | None = None
 
 
 _KEY_ERRORS: Final = (errors.MissingApiKey, errors.InvalidApiKey, errors.MissingScope, errors.UnsupportedProviderOperation)
@@ -54,7 +60,9 @@ _UPLOAD_ERRORS: Final = (
     errors.RequestTimeout,
     errors.FileTooLarge,
     errors.UnsupportedMediaType,
+    errors.IdempotencyConflict,
 )
+_JSON_ERRORS: Final = (errors.MissingParameter, errors.InvalidValue, errors.RequestTimeout, errors.UnsupportedMediaType)
 _LIST_ERRORS: Final = (errors.InvalidValue, errors.BelowMinimum, errors.AboveMaximum, errors.UnknownParameter)
 _HEAD_ERRORS: Final = (errors.FileNotFound, errors.StorageIntegrityError)
 _CONTENT_ERRORS: Final = (errors.InvalidValue, errors.InvalidRange, *_HEAD_ERRORS)
@@ -70,7 +78,14 @@ OPERATIONS: Final = (
         "GET", _FILE, files.retrieve_file, "Retrieve a file", FileObject, Scope.FILES_READ, fails_with=(errors.FileNotFound, *_ALWAYS)
     ),
     Operation(
-        "DELETE", _FILE, files.delete_file, "Delete a file", FileDeletion, Scope.FILES_DELETE, fails_with=(errors.FileNotFound, *_ALWAYS)
+        "DELETE",
+        _FILE,
+        files.delete_file,
+        "Delete a file",
+        FileDeletion,
+        Scope.FILES_DELETE,
+        delete_parameters,
+        (errors.FileNotFound, errors.FileInUse, errors.InvalidValue, errors.UnknownParameter, *_ALWAYS),
     ),
     Operation(
         "GET", _FILE + "/content", files.file_content, "Download a file", _RAW, Scope.FILES_READ, fails_with=(*_CONTENT_ERRORS, *_ALWAYS)
@@ -83,6 +98,62 @@ OPERATIONS: Final = (
         None,
         Scope.FILES_READ,
         fails_with=(*_HEAD_ERRORS, *_ALWAYS),
+    ),
+    Operation(
+        "POST",
+        _FILE + "/restore",
+        lifecycle.restore_file,
+        "Restore a deleted file",
+        FileObject,
+        Scope.FILES_WRITE,
+        fails_with=(errors.FileNotFound, errors.StorageQuotaExceeded, errors.InvalidValue, errors.RequestTimeout, *_ALWAYS),
+    ),
+    Operation(
+        "POST",
+        _FILE + "/holds",
+        lifecycle.hold_file,
+        "Hold a file",
+        HoldObject,
+        Scope.FILES_HOLD,
+        fails_with=(errors.FileNotFound, *_JSON_ERRORS, *_ALWAYS),
+        takes=lifecycle.HoldRequest,
+    ),
+    Operation(
+        "GET",
+        _FILE + "/holds",
+        lifecycle.list_holds,
+        "List a file's holds",
+        HoldList,
+        Scope.FILES_READ,
+        fails_with=(errors.FileNotFound, *_ALWAYS),
+    ),
+    Operation(
+        "DELETE",
+        _FILE + "/holds/{hold_id}",
+        lifecycle.release_hold,
+        "Release a hold",
+        HoldDeletion,
+        Scope.FILES_HOLD,
+        fails_with=(errors.FileNotFound, errors.HoldNotFound, *_ALWAYS),
+    ),
+    Operation(
+        "GET",
+        _FILE + "/validation",
+        lifecycle.file_validation,
+        "The verdict on a file",
+        FileValidation,
+        Scope.FILES_READ,
+        fails_with=(errors.FileNotFound, errors.ValidationNotFound, *_ALWAYS),
+    ),
+    Operation(
+        "GET",
+        "/v1/audit-logs",
+        audit.audit_logs,
+        "The audit log",
+        AuditLogs,
+        Scope.AUDIT_LOGS_VIEW,
+        audit.audit_parameters,
+        (*_LIST_ERRORS, *_ALWAYS),
     ),
     Operation("GET", "/healthz", system.alive, "Whether the server is alive", Health),
     Operation("GET", "/readyz", system.ready, "Whether database and blob store answer", Health, fails_with=_STORE_ERRORS),

@@ -5,9 +5,29 @@ Every method that touches a file takes the project first: there is no way to add
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
-from fileplane.model import ApiKey, File, FilePage, FileQuery, NewApiKey, NewFile, Project, Usage
+from fileplane.model import (
+    ApiKey,
+    AuditPage,
+    AuditQuery,
+    CounterDrift,
+    CreatedFile,
+    File,
+    FilePage,
+    FileQuery,
+    Hold,
+    Idempotency,
+    KeptFile,
+    NewApiKey,
+    NewFile,
+    Origin,
+    Project,
+    Remains,
+    Usage,
+)
 
 
 class CursorNotFound(Exception):
@@ -32,31 +52,88 @@ class MetadataStore(Protocol):
     every method, collected or not.
     """
 
-    async def create_file(self, project_id: str, new: NewFile, quota_bytes: int) -> File:
+    async def create_file(
+        self, project_id: str, new: NewFile, quota_bytes: int, origin: Origin, idempotency: Idempotency | None = None
+    ) -> CreatedFile:
         """Records a file whose blob is durable, and counts it, unless the project would then keep more than ``quota_bytes``.
 
-        The id, the creation time and the expiry come from one clock reading inside the transaction.
-        Raises :class:`~fileplane.errors.StorageQuotaExceeded`, after which it is certain that nothing was recorded.
+        The id, the creation time and the expiry come from one clock reading inside the transaction. With ``idempotency``, a key that was
+        used within 24 hours decides first: for the same fingerprint the file of then is returned and nothing is recorded.
+        Raises :class:`~fileplane.errors.StorageQuotaExceeded` or :class:`~fileplane.errors.IdempotencyConflict` (another fingerprint, or
+        the file of then is gone), and :class:`~fileplane.errors.StorageUnavailable` with ``nothing_changed`` for a blob
+        that has been condemned; after each of them it is certain that nothing was recorded.
         """
+        ...
+
+    async def knows_idempotency_key(self, project_id: str, key_hash: bytes) -> bool:
+        """Whether the project used this key within 24 hours."""
         ...
 
     async def get_file(self, project_id: str, file_id: str) -> File:
         """The live file with this canonical id. Raises :class:`~fileplane.errors.FileNotFound`."""
         ...
 
-    async def list_files(self, project_id: str, query: FileQuery) -> FilePage:
-        """One page of live files in the total order ``(created_at, id)``, and their number, of one instant.
+    async def get_validation(self, project_id: str, file_id: str) -> str:
+        """The verdict that the live file was recorded with, as JSON.
 
-        Raises :class:`CursorNotFound`. A cursor whose file has been deleted since still works.
+        Raises :class:`~fileplane.errors.FileNotFound` or :class:`~fileplane.errors.ValidationNotFound`.
         """
         ...
 
-    async def delete_file(self, project_id: str, file_id: str) -> None:
-        """Marks the live file as deleted; its bytes go on counting until collected. Raises :class:`~fileplane.errors.FileNotFound`."""
+    async def list_files(self, project_id: str, query: FileQuery) -> FilePage:
+        """One page of live files, or of those that can be restored, in the total order ``(created_at, id)``, and their number.
+
+        All of it is of one instant. Raises :class:`CursorNotFound`. A cursor whose file has been deleted since still works, until its
+        tombstone is forgotten.
+        """
+        ...
+
+    async def delete_file(self, project_id: str, file_id: str, retention_seconds: int, origin: Origin) -> None:
+        """Marks the live file as deleted, to be restorable for ``retention_seconds`` but not beyond its own end.
+
+        Its bytes go on counting until collected. Raises :class:`~fileplane.errors.FileNotFound` or, while it is held,
+        :class:`~fileplane.errors.FileInUse`.
+        """
+        ...
+
+    async def purge_file(self, project_id: str, file_id: str, origin: Origin) -> Remains:
+        """Deletes a live or restorable file for good; its bytes may be collected at once.
+
+        Raises :class:`~fileplane.errors.FileNotFound` or, while it is held, :class:`~fileplane.errors.FileInUse`.
+        """
+        ...
+
+    async def restore_file(self, project_id: str, file_id: str, quota_bytes: int, origin: Origin) -> File:
+        """Takes a deletion back. Raises :class:`~fileplane.errors.FileNotFound` when there is nothing that can be restored.
+
+        Raises :class:`~fileplane.errors.StorageQuotaExceeded` when the project keeps more than ``quota_bytes`` as it is.
+        """
+        ...
+
+    async def hold_file(self, project_id: str, file_id: str, reason: str, expires_in: int | None, origin: Origin) -> Hold:
+        """Keeps the live file from being deleted or purged, and from expiring, for ``expires_in`` seconds or until released.
+
+        Raises :class:`~fileplane.errors.FileNotFound`.
+        """
+        ...
+
+    async def list_holds(self, project_id: str, file_id: str) -> list[Hold]:
+        """The active holds of the live file, oldest first. Raises :class:`~fileplane.errors.FileNotFound`."""
+        ...
+
+    async def release_hold(self, project_id: str, file_id: str, hold_id: str, origin: Origin) -> None:
+        """Ends a hold. A file whose expiry it put off ends now.
+
+        Raises :class:`~fileplane.errors.FileNotFound` or :class:`~fileplane.errors.HoldNotFound`.
+        """
         ...
 
     async def usage(self, project_id: str) -> Usage:
         """What the project keeps."""
+        ...
+
+    async def list_audit(self, query: AuditQuery) -> AuditPage:
+        """One page of the changes that the query admits, newest first. Each was recorded in the transaction of its change."""
         ...
 
     async def create_project(self, name: str) -> Project:
@@ -85,6 +162,85 @@ class MetadataStore(Protocol):
 
     async def bootstrap(self, key_hash: bytes, hint: str, scopes: frozenset[str]) -> bool:
         """Makes the project ``default`` and an organisation key in it, if there is no API key at all. Whether it did."""
+        ...
+
+    async def ended_files(self, after: Remains | None, limit: int) -> list[Remains]:
+        """Files of all projects that are past their end and not marked yet, in order of their end, after ``after``."""
+        ...
+
+    async def mark_ended(self, ended: Sequence[Remains]) -> None:
+        """Marks those that still are past their end as deleted and claimed. Idempotent."""
+        ...
+
+    async def collectable_files(self, after: Remains | None, limit: int) -> list[Remains]:
+        """Deleted files of all projects that can no longer be restored and whose bytes are kept, longest waiting first."""
+        ...
+
+    async def claim_collectable(self, due: Sequence[Remains]) -> list[Remains]:
+        """Those that are still collectable, which nothing can restore from now on, whatever any clock says: their bytes may go."""
+        ...
+
+    async def mark_collected(self, collected: Sequence[Remains]) -> None:
+        """The bytes of these, which were claimed, are gone: they count no longer. What was not claimed is left alone. Idempotent."""
+        ...
+
+    async def give_up_oldest_deleted(self, project_id: str, needed: int) -> list[Remains]:
+        """Ends the restorability of the project's deleted files, oldest first, until ``needed`` bytes can be collected.
+
+        Returns those that were given up, which are claimed: as many as there are, a bounded number at a time.
+        """
+        ...
+
+    async def tombstones(self, collected_before: int, after: Remains | None, limit: int) -> list[Remains]:
+        """Files of all projects collected at or before a time, in that order."""
+        ...
+
+    async def forget_files(self, gone: Sequence[Remains]) -> None:
+        """Removes the records of files that have been collected. What has not is left alone. Idempotent."""
+        ...
+
+    async def forget_old_entries(self, audit_before: int | None) -> None:
+        """Removes idempotency keys whose time is over, and the audit log's lines from before a time, if one is given."""
+        ...
+
+    async def unowned_blobs(self, blob_keys: Sequence[str]) -> list[str]:
+        """Those of the keys that no file refers to, whatever its state."""
+        ...
+
+    async def condemn_blobs(self, blob_keys: Sequence[str]) -> list[str]:
+        """Those of the keys that no file refers to, and to which :meth:`create_file` lets none refer any more: they may be removed."""
+        ...
+
+    async def take_lease(self, name: str, holder: str, seconds: int) -> bool:
+        """Takes or renews a lease; False while somebody else holds it. A lease is a courtesy: nothing may depend on it for safety."""
+        ...
+
+    async def release_lease(self, name: str, holder: str) -> None:
+        """Gives a lease back. Idempotent."""
+        ...
+
+    async def bookmark(self, name: str) -> str | None:
+        """How far some work has come, as :meth:`set_bookmark` last had it."""
+        ...
+
+    async def set_bookmark(self, name: str, position: str) -> None:
+        """Notes how far some work has come."""
+        ...
+
+    async def kept_files(self, after: tuple[str, str], limit: int) -> list[KeptFile]:
+        """Files of all projects whose bytes are kept, ordered by project and id, after the pair ``after`` (at first two empty texts)."""
+        ...
+
+    async def counter_drifts(self) -> list[CounterDrift]:
+        """Counters that differ from what the files add up to, at one instant. Reads every file."""
+        ...
+
+    async def structural_problems(self) -> list[str]:
+        """What the engine finds wrong with its own structures, in words. Reads everything."""
+        ...
+
+    async def snapshot(self, destination: Path) -> None:
+        """Writes a copy of everything, as of one instant, to a new file, and makes it durable. Others go on reading and writing."""
         ...
 
     async def check(self) -> None:

@@ -1,37 +1,37 @@
-"""The MetadataStore protocol on SQLite."""
+"""The MetadataStore protocol on SQLite: each method hands one operation to the engine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
 
 import apsw
 
 from fileplane.clock import Clock
-from fileplane.errors import FileNotFound, StorageQuotaExceeded
-from fileplane.ids import uuid7
-from fileplane.metadata.base import CursorNotFound, NameTaken
-from fileplane.metadata.sql import load_statements
-from fileplane.metadata.sqlite_engine import SqliteEngine
+from fileplane.metadata import sqlite_files as files
+from fileplane.metadata import sqlite_keys as keys
+from fileplane.metadata import sqlite_lifecycle as lifecycle
+from fileplane.metadata import sqlite_upkeep as upkeep
+from fileplane.metadata.sqlite_engine import SqliteEngine, snapshot
 from fileplane.model import (
-    DEFAULT_PROJECT_NAME,
     ApiKey,
+    AuditPage,
+    AuditQuery,
+    CounterDrift,
+    CreatedFile,
     File,
     FilePage,
     FileQuery,
+    Hold,
+    Idempotency,
+    KeptFile,
     NewApiKey,
     NewFile,
+    Origin,
     Project,
+    Remains,
     Usage,
 )
-
-SQL: Final = load_statements("sqlite.sql")
-_FIRST: Final = (-1, "")
-_LAST: Final = (2**62, "~")
-
-Values = Mapping[str, Any]
 
 
 class SqliteMetadataStore:
@@ -45,130 +45,196 @@ class SqliteMetadataStore:
     def _now(self) -> int:
         return self._clock.now_ms() // 1000
 
-    async def create_file(self, project_id: str, new: NewFile, quota_bytes: int) -> File:
+    async def create_file(
+        self, project_id: str, new: NewFile, quota_bytes: int, origin: Origin, idempotency: Idempotency | None = None
+    ) -> CreatedFile:
         """See :meth:`MetadataStore.create_file`."""
+        return await self._engine.write(
+            lambda connection: files.create(connection, project_id, new, quota_bytes, origin, idempotency, self._clock.now_ms())
+        )
 
-        def operation(connection: apsw.Connection) -> File:
-            _, stored_bytes = _one(connection, "select_usage", {"project_id": project_id})
-            if stored_bytes + new.blob.size > quota_bytes:
-                raise StorageQuotaExceeded(quota_bytes)
-            file = _file_from(project_id, new, self._clock.now_ms())
-            values = asdict(file) | {"created_by": new.created_by}
-            connection.execute(SQL["insert_file"], values)
-            connection.execute(SQL["count_created"], values)
-            return file
-
-        return await self._engine.write(operation)
+    async def knows_idempotency_key(self, project_id: str, key_hash: bytes) -> bool:
+        """See :meth:`MetadataStore.knows_idempotency_key`."""
+        now = self._now()
+        return await self._engine.read(lambda connection: lifecycle.key_entry(connection, project_id, key_hash, now) is not None)
 
     async def get_file(self, project_id: str, file_id: str) -> File:
         """See :meth:`MetadataStore.get_file`."""
-        values = {"project_id": project_id, "id": file_id, "now": self._now()}
+        now = self._now()
+        return await self._engine.read(lambda connection: files.get(connection, project_id, file_id, now))
 
-        def operation(connection: apsw.Connection) -> File:
-            row = connection.execute(SQL["select_file"], values).fetchone()
-            if row is None:
-                raise FileNotFound(file_id)
-            return File(*row)
-
-        return await self._engine.read(operation)
+    async def get_validation(self, project_id: str, file_id: str) -> str:
+        """See :meth:`MetadataStore.get_validation`."""
+        now = self._now()
+        return await self._engine.read(lambda connection: files.validation(connection, project_id, file_id, now))
 
     async def list_files(self, project_id: str, query: FileQuery) -> FilePage:
         """See :meth:`MetadataStore.list_files`."""
-        values: dict[str, Any] = {
-            "project_id": project_id,
-            "purpose": query.purpose,
-            "now": self._now(),
-            "limit": query.limit + 1,
-            "offset": query.offset,
-        }
-        statement = SQL[f"list_{'purpose_' if query.purpose is not None else ''}{'newest' if query.newest_first else 'oldest'}_first"]
+        now = self._now()
+        return await self._engine.read(lambda connection: files.page(connection, project_id, query, now))
 
-        def operation(connection: apsw.Connection) -> FilePage:
-            connection.execute("BEGIN")
-            values["cursor_time"], values["cursor_id"] = _cursor(connection, project_id, query)
-            files = tuple(File(*row) for row in connection.execute(statement, values))
-            (live,) = _one(connection, "count_live", values)
-            (expired,) = _one(connection, "count_expired", values)
-            connection.execute("COMMIT")
-            return FilePage(files[: query.limit], len(files) > query.limit, live - expired)
+    async def delete_file(self, project_id: str, file_id: str, retention_seconds: int, origin: Origin) -> None:
+        """See :meth:`MetadataStore.delete_file`."""
+        await self._engine.write(
+            lambda connection: lifecycle.delete(connection, project_id, file_id, retention_seconds, origin, self._clock.now_ms())
+        )
+
+    async def purge_file(self, project_id: str, file_id: str, origin: Origin) -> Remains:
+        """See :meth:`MetadataStore.purge_file`."""
+        return await self._engine.write(lambda connection: lifecycle.purge(connection, project_id, file_id, origin, self._clock.now_ms()))
+
+    async def restore_file(self, project_id: str, file_id: str, quota_bytes: int, origin: Origin) -> File:
+        """See :meth:`MetadataStore.restore_file`."""
+
+        def operation(connection: apsw.Connection) -> File:
+            stored = files.usage(connection, project_id).stored_bytes
+            lifecycle.restore(connection, project_id, file_id, stored, quota_bytes, origin, self._clock.now_ms())
+            return files.get(connection, project_id, file_id, self._now())
+
+        return await self._engine.write(operation)
+
+    async def hold_file(self, project_id: str, file_id: str, reason: str, expires_in: int | None, origin: Origin) -> Hold:
+        """See :meth:`MetadataStore.hold_file`."""
+        return await self._engine.write(
+            lambda connection: lifecycle.hold(connection, project_id, file_id, reason, expires_in, origin, self._clock.now_ms())
+        )
+
+    async def list_holds(self, project_id: str, file_id: str) -> list[Hold]:
+        """See :meth:`MetadataStore.list_holds`."""
+        now = self._now()
+
+        def operation(connection: apsw.Connection) -> list[Hold]:
+            files.get(connection, project_id, file_id, now)
+            return lifecycle.holds(connection, project_id, file_id, now)
 
         return await self._engine.read(operation)
 
-    async def delete_file(self, project_id: str, file_id: str) -> None:
-        """See :meth:`MetadataStore.delete_file`."""
+    async def release_hold(self, project_id: str, file_id: str, hold_id: str, origin: Origin) -> None:
+        """See :meth:`MetadataStore.release_hold`."""
 
         def operation(connection: apsw.Connection) -> None:
-            row = connection.execute(SQL["delete_file"], {"project_id": project_id, "id": file_id, "now": self._now()}).fetchone()
-            if row is None:
-                raise FileNotFound(file_id)
-            connection.execute(SQL["count_deleted"], {"project_id": project_id, "purpose": row[0]})
+            files.get(connection, project_id, file_id, self._now())
+            lifecycle.release(connection, project_id, file_id, hold_id, origin, self._clock.now_ms())
 
         await self._engine.write(operation)
 
     async def usage(self, project_id: str) -> Usage:
         """See :meth:`MetadataStore.usage`."""
-        return await self._engine.read(lambda connection: Usage(*_one(connection, "select_usage", {"project_id": project_id})))
+        return await self._engine.read(lambda connection: files.usage(connection, project_id))
+
+    async def list_audit(self, query: AuditQuery) -> AuditPage:
+        """See :meth:`MetadataStore.list_audit`."""
+        return await self._engine.read(lambda connection: lifecycle.audit_page(connection, query))
 
     async def create_project(self, name: str) -> Project:
         """See :meth:`MetadataStore.create_project`."""
-        return await self._engine.write(lambda connection: self._insert_project(connection, name))
-
-    def _insert_project(self, connection: apsw.Connection, name: str) -> Project:
-        now_ms = self._clock.now_ms()
-        project = Project(uuid7(now_ms), name, now_ms // 1000)
-        try:
-            connection.execute(SQL["insert_project"], asdict(project))
-        except apsw.ConstraintError as error:
-            raise NameTaken(name) from error
-        return project
+        return await self._engine.write(lambda connection: keys.insert_project(connection, name, self._clock.now_ms()))
 
     async def list_projects(self) -> list[Project]:
         """See :meth:`MetadataStore.list_projects`."""
-        return await self._engine.read(lambda connection: [Project(*row) for row in connection.execute(SQL["select_projects"])])
+        return await self._engine.read(keys.projects)
 
     async def create_api_key(self, new: NewApiKey) -> ApiKey:
         """See :meth:`MetadataStore.create_api_key`."""
-        return await self._engine.write(lambda connection: self._insert_api_key(connection, new))
-
-    def _insert_api_key(self, connection: apsw.Connection, new: NewApiKey) -> ApiKey:
-        now_ms = self._clock.now_ms()
-        connection.execute(
-            SQL["insert_api_key"],
-            asdict(new) | {"id": uuid7(now_ms), "created_at": now_ms // 1000, "scopes": " ".join(sorted(new.scopes))},
-        )
-        return _api_key(_one(connection, "select_api_key_by_hash", {"key_hash": new.key_hash}))
+        return await self._engine.write(lambda connection: keys.insert_api_key(connection, new, self._clock.now_ms()))
 
     async def list_api_keys(self, project_id: str | None = None) -> list[ApiKey]:
         """See :meth:`MetadataStore.list_api_keys`."""
-        values = {"project_id": project_id}
-        return await self._engine.read(lambda connection: [_api_key(row) for row in connection.execute(SQL["select_api_keys"], values)])
+        return await self._engine.read(lambda connection: keys.api_keys(connection, project_id))
 
     async def revoke_api_key(self, key_id: str) -> bool:
         """See :meth:`MetadataStore.revoke_api_key`."""
-        values = {"id": key_id, "now": self._now()}
-        return await self._engine.write(lambda connection: connection.execute(SQL["revoke_api_key"], values).fetchone() is not None)
+        return await self._engine.write(lambda connection: keys.revoke(connection, key_id, self._now()))
 
     async def find_api_key(self, key_hash: bytes) -> ApiKey | None:
         """See :meth:`MetadataStore.find_api_key`."""
-
-        def operation(connection: apsw.Connection) -> ApiKey | None:
-            row = connection.execute(SQL["select_api_key_by_hash"], {"key_hash": key_hash}).fetchone()
-            return None if row is None else _api_key(row)
-
-        return await self._engine.read(operation)
+        return await self._engine.read(lambda connection: keys.find(connection, key_hash))
 
     async def bootstrap(self, key_hash: bytes, hint: str, scopes: frozenset[str]) -> bool:
         """See :meth:`MetadataStore.bootstrap`."""
+        return await self._engine.write(lambda connection: keys.bootstrap(connection, key_hash, hint, scopes, self._clock.now_ms()))
 
-        def operation(connection: apsw.Connection) -> bool:
-            if connection.execute(SQL["select_any_api_key"]).fetchone() is not None:
-                return False
-            names = {project.name: project for project in (Project(*row) for row in connection.execute(SQL["select_projects"]))}
-            project = names.get(DEFAULT_PROJECT_NAME) or self._insert_project(connection, DEFAULT_PROJECT_NAME)
-            self._insert_api_key(connection, NewApiKey(project.id, "bootstrap", key_hash, hint, scopes, organisation=True))
-            return True
+    async def ended_files(self, after: Remains | None, limit: int) -> list[Remains]:
+        """See :meth:`MetadataStore.ended_files`."""
+        now = self._now()
+        return await self._engine.read(lambda connection: upkeep.remains(connection, "select_ended", now, after, limit))
 
-        return await self._engine.write(operation)
+    async def mark_ended(self, ended: Sequence[Remains]) -> None:
+        """See :meth:`MetadataStore.mark_ended`."""
+        await self._engine.write(lambda connection: upkeep.mark_ended(connection, ended, self._clock.now_ms()))
+
+    async def collectable_files(self, after: Remains | None, limit: int) -> list[Remains]:
+        """See :meth:`MetadataStore.collectable_files`."""
+        now = self._now()
+        return await self._engine.read(lambda connection: upkeep.remains(connection, "select_collectable", now, after, limit))
+
+    async def claim_collectable(self, due: Sequence[Remains]) -> list[Remains]:
+        """See :meth:`MetadataStore.claim_collectable`."""
+        return await self._engine.write(lambda connection: upkeep.claim(connection, due, self._now()))
+
+    async def mark_collected(self, collected: Sequence[Remains]) -> None:
+        """See :meth:`MetadataStore.mark_collected`."""
+        await self._engine.write(lambda connection: upkeep.mark_collected(connection, collected, self._now()))
+
+    async def give_up_oldest_deleted(self, project_id: str, needed: int) -> list[Remains]:
+        """See :meth:`MetadataStore.give_up_oldest_deleted`."""
+        return await self._engine.write(lambda connection: upkeep.give_up_oldest(connection, project_id, needed, self._now()))
+
+    async def tombstones(self, collected_before: int, after: Remains | None, limit: int) -> list[Remains]:
+        """See :meth:`MetadataStore.tombstones`."""
+        return await self._engine.read(lambda connection: upkeep.remains(connection, "select_tombstones", collected_before, after, limit))
+
+    async def forget_files(self, gone: Sequence[Remains]) -> None:
+        """See :meth:`MetadataStore.forget_files`."""
+        await self._engine.write(lambda connection: upkeep.forget(connection, gone))
+
+    async def forget_old_entries(self, audit_before: int | None) -> None:
+        """See :meth:`MetadataStore.forget_old_entries`."""
+        await self._engine.write(lambda connection: upkeep.forget_old(connection, audit_before, self._now()))
+
+    async def unowned_blobs(self, blob_keys: Sequence[str]) -> list[str]:
+        """See :meth:`MetadataStore.unowned_blobs`."""
+        return await self._engine.read(lambda connection: upkeep.unowned(connection, blob_keys))
+
+    async def condemn_blobs(self, blob_keys: Sequence[str]) -> list[str]:
+        """See :meth:`MetadataStore.condemn_blobs`."""
+        return await self._engine.write(lambda connection: upkeep.condemn(connection, blob_keys, self._now()))
+
+    async def take_lease(self, name: str, holder: str, seconds: int) -> bool:
+        """See :meth:`MetadataStore.take_lease`."""
+        return await self._engine.write(lambda connection: upkeep.take_lease(connection, name, holder, self._now(), seconds))
+
+    async def release_lease(self, name: str, holder: str) -> None:
+        """See :meth:`MetadataStore.release_lease`."""
+        values = {"name": name, "holder": holder}
+        await self._engine.write(lambda connection: connection.execute(upkeep.SQL["release_lease"], values))
+
+    async def bookmark(self, name: str) -> str | None:
+        """See :meth:`MetadataStore.bookmark`."""
+        row = await self._engine.read(lambda connection: connection.execute(upkeep.SQL["select_bookmark"], {"name": name}).fetchone())
+        return None if row is None else str(row[0])
+
+    async def set_bookmark(self, name: str, position: str) -> None:
+        """See :meth:`MetadataStore.set_bookmark`."""
+        values = {"name": name, "position": position}
+        await self._engine.write(lambda connection: connection.execute(upkeep.SQL["set_bookmark"], values))
+
+    async def kept_files(self, after: tuple[str, str], limit: int) -> list[KeptFile]:
+        """See :meth:`MetadataStore.kept_files`."""
+        now = self._now()
+        return await self._engine.read(lambda connection: upkeep.kept(connection, after, limit, now))
+
+    async def counter_drifts(self) -> list[CounterDrift]:
+        """See :meth:`MetadataStore.counter_drifts`."""
+        return await self._engine.read(upkeep.drifts)
+
+    async def structural_problems(self) -> list[str]:
+        """See :meth:`MetadataStore.structural_problems`."""
+        return await self._engine.read(upkeep.problems)
+
+    async def snapshot(self, destination: Path) -> None:
+        """See :meth:`MetadataStore.snapshot`."""
+        await self._engine.read(lambda connection: snapshot(connection, destination))
 
     async def check(self) -> None:
         """See :meth:`MetadataStore.check`."""
@@ -177,43 +243,3 @@ class SqliteMetadataStore:
     async def close(self) -> None:
         """See :meth:`MetadataStore.close`."""
         await self._engine.close()
-
-
-def _cursor(connection: apsw.Connection, project_id: str, query: FileQuery) -> tuple[Any, ...]:
-    if query.after is None:
-        return _LAST if query.newest_first else _FIRST
-    row = connection.execute(SQL["select_cursor"], {"project_id": project_id, "id": query.after}).fetchone()
-    if row is None:
-        raise CursorNotFound(query.after)
-    return tuple(row)
-
-
-def _one(connection: apsw.Connection, name: str, values: Values) -> tuple[Any, ...]:
-    row = connection.execute(SQL[name], values).fetchone()
-    assert row is not None, name
-    return tuple(row)
-
-
-def _api_key(row: tuple[Any, ...]) -> ApiKey:
-    key_id, project_id, project_name, name, hint, scopes, organisation, created_at, expires_at, revoked_at = row
-    return ApiKey(
-        key_id, project_id, project_name, name, hint, frozenset(scopes.split()), bool(organisation), created_at, expires_at, revoked_at
-    )
-
-
-def _file_from(project_id: str, new: NewFile, now_ms: int) -> File:
-    created_at = now_ms // 1000
-    return File(
-        project_id=project_id,
-        id=uuid7(now_ms),
-        purpose=new.purpose,
-        filename=new.filename,
-        bytes=new.blob.size,
-        media_type=new.media_type,
-        sha256=new.blob.sha256,
-        blob_key=new.blob.key,
-        created_at=created_at,
-        expires_at=None if new.expires_after is None else created_at + new.expires_after,
-        status=new.status.value,
-        status_details=new.status_details,
-    )

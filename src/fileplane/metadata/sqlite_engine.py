@@ -8,6 +8,7 @@ Only apsw may open the file: a second SQLite library in one process drops the fi
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -81,6 +82,13 @@ def prepare_database(path: Path) -> None:
         raise DatabaseUnusable(
             f"The database {path} {damaged} ({error}). Nothing was changed. Restore it from a backup, or start with another --data-dir."
         ) from error
+
+
+def snapshot(connection: apsw.Connection, destination: Path) -> None:
+    """A compact copy of the database as of one instant, at a path where nothing is yet. Raises apsw.Error."""
+    connection.execute("VACUUM INTO ?", (str(destination),))
+    with destination.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _require_ours(connection: apsw.Connection, path: Path) -> None:

@@ -12,6 +12,7 @@ A fault test runs once for every point at which something can go wrong, until a 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,9 +20,9 @@ from pathlib import Path
 from types import coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from fileplane.blobs.base import BlobInfo, BlobReader, BlobStore, BlobWriter
+from fileplane.blobs.base import BlobInfo, BlobReader, BlobStore, BlobWriter, Inspector
 from fileplane.metadata.base import MetadataStore
-from fileplane.model import ApiKey, File, FilePage, FileQuery, NewApiKey, NewFile, Project, Span, StoredBlob, Usage
+from fileplane.model import Span, StoredBlob
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -97,15 +98,15 @@ class NaughtyBlobStore:
         self._plan = plan
 
     @asynccontextmanager
-    async def writer(self, key: str) -> AsyncIterator[BlobWriter]:
+    async def writer(self, key: str, inspector: Inspector | None = None) -> AsyncIterator[BlobWriter]:
         """See :meth:`BlobStore.writer`. A failure on entering has no effect, whatever :attr:`Fails.after` says."""
         await self._plan.reach("writer")
-        async with self._inner.writer(key) as writer:
+        async with self._inner.writer(key, inspector) as writer:
             yield _NaughtyWriter(writer, self._plan)
 
     @asynccontextmanager
     async def open(self, key: str, span: Span | None = None) -> AsyncIterator[BlobReader]:
-        """See :meth:`BlobStore.open`. The reader shows no path, so that its bytes are read through it."""
+        """See :meth:`BlobStore.open`. The reader hands nothing over, so that its bytes are read through it."""
         await self._plan.reach("open")
         async with self._inner.open(key, span) as reader:
             yield _NaughtyReader(reader, self._plan)
@@ -142,8 +143,6 @@ class _NaughtyWriter:
 
 
 class _NaughtyReader:
-    path: Path | None = None
-
     def __init__(self, inner: BlobReader, plan: Plan) -> None:
         self._inner = inner
         self._plan = plan
@@ -152,6 +151,9 @@ class _NaughtyReader:
     def size(self) -> int:
         return self._inner.size
 
+    def hand_over(self) -> Path | None:
+        return None
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._inner:
             await self._plan.reach("read")
@@ -159,63 +161,20 @@ class _NaughtyReader:
 
 
 class NaughtyMetadataStore:
-    """A :class:`~fileplane.metadata.base.MetadataStore` around another one, with the faults of ``plan``."""
+    """A :class:`~fileplane.metadata.base.MetadataStore` around another one, with the faults of ``plan``.
+
+    Every method of the protocol is numbered but ``close``, which never fails. They are passed on by name, so that the wrapper knows no
+    more of the protocol than that; a type checker is told by a cast that it has it.
+    """
 
     def __init__(self, inner: MetadataStore, plan: Plan) -> None:
         self._inner = inner
         self._plan = plan
 
-    async def create_file(self, project_id: str, new: NewFile, quota_bytes: int) -> File:
-        """See :meth:`MetadataStore.create_file`."""
-        return await self._plan.around(self._inner.create_file, project_id, new, quota_bytes)
-
-    async def get_file(self, project_id: str, file_id: str) -> File:
-        """See :meth:`MetadataStore.get_file`."""
-        return await self._plan.around(self._inner.get_file, project_id, file_id)
-
-    async def list_files(self, project_id: str, query: FileQuery) -> FilePage:
-        """See :meth:`MetadataStore.list_files`."""
-        return await self._plan.around(self._inner.list_files, project_id, query)
-
-    async def delete_file(self, project_id: str, file_id: str) -> None:
-        """See :meth:`MetadataStore.delete_file`."""
-        await self._plan.around(self._inner.delete_file, project_id, file_id)
-
-    async def usage(self, project_id: str) -> Usage:
-        """See :meth:`MetadataStore.usage`."""
-        return await self._plan.around(self._inner.usage, project_id)
-
-    async def create_project(self, name: str) -> Project:
-        """See :meth:`MetadataStore.create_project`."""
-        return await self._plan.around(self._inner.create_project, name)
-
-    async def list_projects(self) -> list[Project]:
-        """See :meth:`MetadataStore.list_projects`."""
-        return await self._plan.around(self._inner.list_projects)
-
-    async def create_api_key(self, new: NewApiKey) -> ApiKey:
-        """See :meth:`MetadataStore.create_api_key`."""
-        return await self._plan.around(self._inner.create_api_key, new)
-
-    async def list_api_keys(self, project_id: str | None = None) -> list[ApiKey]:
-        """See :meth:`MetadataStore.list_api_keys`."""
-        return await self._plan.around(self._inner.list_api_keys, project_id)
-
-    async def revoke_api_key(self, key_id: str) -> bool:
-        """See :meth:`MetadataStore.revoke_api_key`."""
-        return await self._plan.around(self._inner.revoke_api_key, key_id)
-
-    async def find_api_key(self, key_hash: bytes) -> ApiKey | None:
-        """See :meth:`MetadataStore.find_api_key`."""
-        return await self._plan.around(self._inner.find_api_key, key_hash)
-
-    async def bootstrap(self, key_hash: bytes, hint: str, scopes: frozenset[str]) -> bool:
-        """See :meth:`MetadataStore.bootstrap`."""
-        return await self._plan.around(self._inner.bootstrap, key_hash, hint, scopes)
-
-    async def check(self) -> None:
-        """See :meth:`MetadataStore.check`."""
-        await self._plan.around(self._inner.check)
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        """One method of the inner store, numbered."""
+        method: Callable[..., Awaitable[Any]] = getattr(self._inner, name)
+        return functools.partial(self._plan.around, method)
 
     async def close(self) -> None:
         """See :meth:`MetadataStore.close`. Never fails."""
@@ -273,4 +232,3 @@ class CancelledAt:
 
 if TYPE_CHECKING:
     _blob_store: type[BlobStore] = NaughtyBlobStore
-    _metadata_store: type[MetadataStore] = NaughtyMetadataStore

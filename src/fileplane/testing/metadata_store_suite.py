@@ -15,16 +15,30 @@ import pytest
 from fileplane.errors import FileNotFound, StorageQuotaExceeded
 from fileplane.ids import new_blob_key, uuid7
 from fileplane.metadata.base import CursorNotFound, MetadataStore, NameTaken
-from fileplane.model import File, FileQuery, NewApiKey, NewFile, Project, StoredBlob, Usage
+from fileplane.model import File, FileQuery, NewApiKey, NewFile, Origin, Project, StoredBlob, Usage
 from fileplane.testing.clock import ManualClock
 
 PLENTY = 10**15
+RETENTION = 604_800
+NOBODY = Origin()
 
 
-def new_file(*, size: int = 10, purpose: str = "user_data", expires_after: int | None = None) -> NewFile:
+def new_file(*, size: int = 10, purpose: str = "user_data", expires_after: int | None = None, verdict: str | None = None) -> NewFile:
     """A file that could have been uploaded."""
     blob = StoredBlob(new_blob_key(), size, hashlib.sha256(b"").hexdigest())
-    return NewFile(blob, purpose, "data.bin", "application/octet-stream", "key", expires_after)
+    return NewFile(blob, purpose, "data.bin", "application/octet-stream", "key", expires_after, verdict=verdict)
+
+
+async def record(store: MetadataStore, project_id: str, new: NewFile, quota_bytes: int = PLENTY) -> File:
+    """Records a file, which is not the repetition of another."""
+    created = await store.create_file(project_id, new, quota_bytes, NOBODY)
+    assert not created.repeated
+    return created.file
+
+
+async def record_file(store: MetadataStore, project_id: str, **values: Any) -> File:
+    """Records a file that could have been uploaded."""
+    return await record(store, project_id, new_file(**values))
 
 
 async def ids(store: MetadataStore, project: Project, **query: Any) -> list[str]:
@@ -32,8 +46,8 @@ async def ids(store: MetadataStore, project: Project, **query: Any) -> list[str]
     return [file.id for file in (await store.list_files(project.id, FileQuery(**{"limit": 100, **query}))).files]
 
 
-class MetadataStoreSuite:
-    """Subclass it; every method is a promise."""
+class StoreFixtures:
+    """What the suites of a metadata store have in common."""
 
     @pytest.fixture
     def clock(self) -> ManualClock:
@@ -55,73 +69,77 @@ class MetadataStoreSuite:
         """Another project without files."""
         return await store.create_project("second")
 
+
+class MetadataStoreSuite(StoreFixtures):
+    """Subclass it; every method is a promise."""
+
     async def create(self, store: MetadataStore, project: Project, count: int, clock: ManualClock, **values: Any) -> list[File]:
         """Files one second apart, oldest first."""
         files = []
         for _ in range(count):
-            files.append(await store.create_file(project.id, new_file(**values), PLENTY))
+            files.append(await record(store, project.id, new_file(**values)))
             clock.advance(1)
         return files
 
     async def test_a_created_file_is_returned_as_it_was_recorded(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
         new = new_file(expires_after=3_600)
-        file = await store.create_file(project.id, new, PLENTY)
+        file = await record(store, project.id, new)
         assert await store.get_file(project.id, file.id) == file
         assert (file.bytes, file.purpose, file.blob_key, file.sha256) == (10, "user_data", new.blob.key, new.blob.sha256)
         assert file.created_at == clock.now_ms() // 1000
         assert file.expires_at == file.created_at + 3_600
 
     async def test_another_project_does_not_have_the_file(self, store: MetadataStore, project: Project, other: Project) -> None:
-        file = await store.create_file(project.id, new_file(), PLENTY)
+        file = await record_file(store, project.id)
         with pytest.raises(FileNotFound):
             await store.get_file(other.id, file.id)
         with pytest.raises(FileNotFound):
-            await store.delete_file(other.id, file.id)
+            await store.delete_file(other.id, file.id, RETENTION, NOBODY)
         assert await ids(store, other) == []
         assert await store.usage(other.id) == Usage(0, 0)
         assert await store.get_file(project.id, file.id) == file
 
     async def test_a_deleted_file_is_gone_but_counts_until_collected(self, store: MetadataStore, project: Project) -> None:
-        kept, deleted = [await store.create_file(project.id, new_file(size=size), PLENTY) for size in (1, 2)]
-        await store.delete_file(project.id, deleted.id)
+        kept, deleted = [await record(store, project.id, new_file(size=size)) for size in (1, 2)]
+        await store.delete_file(project.id, deleted.id, RETENTION, NOBODY)
         with pytest.raises(FileNotFound):
             await store.get_file(project.id, deleted.id)
         with pytest.raises(FileNotFound):
-            await store.delete_file(project.id, deleted.id)
+            await store.delete_file(project.id, deleted.id, RETENTION, NOBODY)
         assert await ids(store, project) == [kept.id]
         assert await store.usage(project.id) == Usage(live_files=1, stored_bytes=3)
 
     async def test_an_expired_file_does_not_exist(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
-        file = await store.create_file(project.id, new_file(expires_after=3_600), PLENTY)
-        forever = await store.create_file(project.id, new_file(), PLENTY)
+        file = await record(store, project.id, new_file(expires_after=3_600))
+        forever = await record_file(store, project.id)
         clock.advance(3_599)
         assert (await store.list_files(project.id, FileQuery(10))).total == 2
         clock.advance(1)
         with pytest.raises(FileNotFound):
             await store.get_file(project.id, file.id)
         with pytest.raises(FileNotFound):
-            await store.delete_file(project.id, file.id)
+            await store.delete_file(project.id, file.id, RETENTION, NOBODY)
         for newest_first in (True, False):
             for purpose in (None, "user_data"):
                 page = await store.list_files(project.id, FileQuery(10, purpose, newest_first))
                 assert ([entry.id for entry in page.files], page.total) == ([forever.id], 1)
 
     async def test_the_quota_admits_exactly_what_fits(self, store: MetadataStore, project: Project) -> None:
-        await store.create_file(project.id, new_file(size=60), 100)
+        await record(store, project.id, new_file(size=60), 100)
         with pytest.raises(StorageQuotaExceeded):
-            await store.create_file(project.id, new_file(size=41), 100)
-        await store.create_file(project.id, new_file(size=40), 100)
+            await record(store, project.id, new_file(size=41), 100)
+        await record(store, project.id, new_file(size=40), 100)
         assert await store.usage(project.id) == Usage(2, 100)
 
     async def test_racing_files_do_not_exceed_the_quota_together(self, store: MetadataStore, project: Project) -> None:
-        outcomes = await asyncio.gather(*[store.create_file(project.id, new_file(), 55) for _ in range(20)], return_exceptions=True)
+        outcomes = await asyncio.gather(*[record(store, project.id, new_file(), 55) for _ in range(20)], return_exceptions=True)
         assert len([outcome for outcome in outcomes if isinstance(outcome, File)]) == 5
         assert all(isinstance(outcome, File | StorageQuotaExceeded) for outcome in outcomes)
         assert await store.usage(project.id) == Usage(5, 50)
 
     async def test_a_refused_file_leaves_the_others_of_its_group_alone(self, store: MetadataStore, project: Project) -> None:
         outcomes = await asyncio.gather(
-            *[store.create_file(project.id, new_file(), 0 if number % 2 else PLENTY) for number in range(20)], return_exceptions=True
+            *[record(store, project.id, new_file(), 0 if number % 2 else PLENTY) for number in range(20)], return_exceptions=True
         )
         assert [isinstance(outcome, File) for outcome in outcomes] == [True, False] * 10
         assert len(await ids(store, project)) == 10
@@ -146,7 +164,7 @@ class MetadataStoreSuite:
 
     @pytest.mark.parametrize("newest_first", [True, False])
     async def test_files_of_one_instant_have_one_order_too(self, store: MetadataStore, project: Project, newest_first: bool) -> None:
-        created = [await store.create_file(project.id, new_file(), PLENTY) for _ in range(30)]
+        created = [await record_file(store, project.id) for _ in range(30)]
         expected = sorted([file.id for file in created], reverse=newest_first)
         seen: list[str] = []
         for _ in range(30):
@@ -168,8 +186,8 @@ class MetadataStoreSuite:
         seen: list[str] = []
         while page := await ids(store, project, limit=2, after=seen[-1] if seen else None):
             seen += page
-            await store.create_file(project.id, new_file(), PLENTY)
-            await store.delete_file(project.id, (await store.create_file(project.id, new_file(), PLENTY)).id)
+            await record_file(store, project.id)
+            await store.delete_file(project.id, (await record_file(store, project.id)).id, RETENTION, NOBODY)
             clock.advance(1)
         assert seen == [file.id for file in staying][::-1]
 
@@ -177,18 +195,18 @@ class MetadataStoreSuite:
         self, store: MetadataStore, project: Project, clock: ManualClock
     ) -> None:
         oldest, middle, newest = await self.create(store, project, 3, clock)
-        await store.delete_file(project.id, middle.id)
+        await store.delete_file(project.id, middle.id, RETENTION, NOBODY)
         assert await ids(store, project, after=middle.id) == [oldest.id]
         assert await ids(store, project, after=middle.id, newest_first=False) == [newest.id]
 
     async def test_a_foreign_cursor_is_an_unknown_one(self, store: MetadataStore, project: Project, other: Project) -> None:
-        foreign = await store.create_file(other.id, new_file(), PLENTY)
+        foreign = await record(store, other.id, new_file())
         for cursor in (foreign.id, uuid7(0)):
             with pytest.raises(CursorNotFound):
                 await ids(store, project, after=cursor)
 
     async def test_an_unknown_purpose_has_no_files(self, store: MetadataStore, project: Project) -> None:
-        await store.create_file(project.id, new_file(), PLENTY)
+        await record_file(store, project.id)
         page = await store.list_files(project.id, FileQuery(10, "nothing"))
         assert (page.files, page.has_more, page.total) == ((), False, 0)
 

@@ -118,7 +118,7 @@ async function readContent(steps, client) {
   const create = (name, purpose) => client.create({ file: createReadStream(steps.input(name)), purpose });
   await steps.take('text', async () => client.text((await create('lines.jsonl', 'fine-tune')).id));
   await steps.take('large', async () => readBack(client, (await create('large.bin', 'assistants')).id));
-  await steps.take('wait', async () => client.waitForProcessing((await create('lines.jsonl', 'fine-tune')).id));
+  await steps.take('wait', async () => client.waitForProcessing((await create('batch.jsonl', 'batch')).id));
 }
 
 async function keepNames(steps, client, toFile) {

@@ -178,7 +178,7 @@ def read_content(steps: Steps, client: Client) -> None:
 
     steps.take("text", lambda: client.text(client.create(steps.folder / "lines.jsonl", "fine-tune")["id"]))
     steps.take("large", large)
-    steps.take("wait", lambda: client.wait_for_processing(client.create(steps.folder / "lines.jsonl", "fine-tune")["id"]))
+    steps.take("wait", lambda: client.wait_for_processing(client.create(steps.folder / "batch.jsonl", "batch")["id"]))
 
 
 def keep_names(steps: Steps, client: Client) -> None:

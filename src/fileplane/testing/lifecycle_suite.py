@@ -1,0 +1,432 @@
+"""What every MetadataStore promises of the later life of files, as tests.
+
+To be subclassed like :class:`~fileplane.testing.metadata_store_suite.MetadataStoreSuite`, with the same fixtures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fileplane.errors import (
+    FileInUse,
+    FileNotFound,
+    HoldNotFound,
+    IdempotencyConflict,
+    StorageQuotaExceeded,
+    StorageUnavailable,
+    ValidationNotFound,
+)
+from fileplane.ids import new_blob_key
+from fileplane.metadata.base import MetadataStore
+from fileplane.model import AuditQuery, CreatedFile, File, FileQuery, Idempotency, Origin, Project, Remains, Usage
+from fileplane.testing.clock import ManualClock
+from fileplane.testing.metadata_store_suite import NOBODY, PLENTY, RETENTION, StoreFixtures, ids, new_file, record, record_file
+
+SOMEBODY = Origin("key", "192.0.2.1", "req_1", "POST", "/v1/files")
+KEY = Idempotency(b"key", b"fingerprint")
+
+
+async def all_due(store: MetadataStore) -> list[Remains]:
+    """Every file whose bytes may go."""
+    return await store.collectable_files(None, 1_000)
+
+
+async def collect(store: MetadataStore) -> list[str]:
+    """Collects all that is due, as far as the record goes; the ids."""
+    claimed = await store.claim_collectable(await all_due(store))
+    await store.mark_collected(claimed)
+    return [entry.file_id for entry in claimed]
+
+
+class MetadataLifecycleSuite(StoreFixtures):
+    """Subclass it; every method is a promise."""
+
+    @pytest.fixture
+    async def deleted(self, store: MetadataStore, project: Project) -> File:
+        """A file that was just deleted."""
+        file = await record_file(store, project.id)
+        await store.delete_file(project.id, file.id, RETENTION, NOBODY)
+        return file
+
+    async def test_a_restored_file_is_what_it_was(self, store: MetadataStore, project: Project, deleted: File, clock: ManualClock) -> None:
+        clock.advance(RETENTION - 1)
+        assert await store.restore_file(project.id, deleted.id, PLENTY, NOBODY) == deleted
+        assert await store.get_file(project.id, deleted.id) == deleted
+        assert await ids(store, project) == [deleted.id]
+        assert await store.usage(project.id) == Usage(1, 10)
+        assert await store.counter_drifts() == []
+
+    async def test_nothing_is_restored_once_the_retention_is_over(
+        self, store: MetadataStore, project: Project, deleted: File, clock: ManualClock
+    ) -> None:
+        clock.advance(RETENTION)
+        with pytest.raises(FileNotFound):
+            await store.restore_file(project.id, deleted.id, PLENTY, NOBODY)
+        assert await ids(store, project, deleted=True) == []
+
+    async def test_a_file_that_expires_while_deleted_is_not_restored_after_that(
+        self, store: MetadataStore, project: Project, clock: ManualClock
+    ) -> None:
+        file = await record_file(store, project.id, expires_after=3_600)
+        await store.delete_file(project.id, file.id, RETENTION, NOBODY)
+        clock.advance(3_600)
+        with pytest.raises(FileNotFound):
+            await store.restore_file(project.id, file.id, PLENTY, NOBODY)
+        assert [entry.file_id for entry in await all_due(store)] == [file.id]
+
+    async def test_a_live_foreign_or_unknown_file_cannot_be_restored(self, store: MetadataStore, project: Project, deleted: File) -> None:
+        other = await store.create_project("second")
+        live = await record_file(store, project.id)
+        for project_id, file_id in ((project.id, live.id), (other.id, deleted.id), (project.id, other.id)):
+            with pytest.raises(FileNotFound):
+                await store.restore_file(project_id, file_id, PLENTY, NOBODY)
+
+    async def test_nothing_is_restored_beyond_the_quota(self, store: MetadataStore, project: Project, deleted: File) -> None:
+        with pytest.raises(StorageQuotaExceeded):
+            await store.restore_file(project.id, deleted.id, 9, NOBODY)
+        assert await ids(store, project, deleted=True) == [deleted.id]
+
+    @pytest.mark.parametrize("newest_first", [True, False])
+    @pytest.mark.parametrize("purpose", [None, "user_data"])
+    async def test_deleted_files_are_listed_paged_and_counted_like_others(
+        self, store: MetadataStore, project: Project, clock: ManualClock, newest_first: bool, purpose: str | None
+    ) -> None:
+        gone = []
+        for number in range(7):
+            file = await record_file(store, project.id)
+            await record_file(store, project.id, purpose="evals")
+            clock.advance(1)
+            if number % 2:
+                await store.delete_file(project.id, file.id, RETENTION, NOBODY)
+                gone.append(file.id)
+        expected = gone[::-1] if newest_first else gone
+        query = {"deleted": True, "purpose": purpose, "newest_first": newest_first}
+        assert await ids(store, project, **query) == expected
+        assert await ids(store, project, **query, limit=1, after=expected[0]) == [expected[1]]
+        page = await store.list_files(project.id, FileQuery(1, **query))  # type: ignore[arg-type]
+        assert (page.has_more, page.total) == (True, 3)
+        (file,) = page.files
+        assert file.deleted_at is not None
+        assert file.restorable_until == file.deleted_at + RETENTION
+
+    async def test_a_purged_file_is_collectable_at_once_and_never_restored(
+        self, store: MetadataStore, project: Project, deleted: File, clock: ManualClock
+    ) -> None:
+        live = await record_file(store, project.id)
+        for file in (live, deleted):
+            remains = await store.purge_file(project.id, file.id, NOBODY)
+            assert (remains.blob_key, remains.bytes) == (file.blob_key, file.bytes)
+            with pytest.raises(FileNotFound):
+                await store.purge_file(project.id, file.id, NOBODY)
+        clock.advance(-86_400)
+        for file in (live, deleted):
+            with pytest.raises(FileNotFound):
+                await store.restore_file(project.id, file.id, PLENTY, NOBODY)
+        assert sorted(await collect(store)) == sorted([live.id, deleted.id])
+        assert await store.usage(project.id) == Usage(0, 0)
+        assert await store.counter_drifts() == []
+
+    async def test_a_held_file_can_be_neither_deleted_nor_purged(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
+        file = await record_file(store, project.id)
+        first = await store.hold_file(project.id, file.id, "batch 1", None, NOBODY)
+        clock.advance(1)
+        second = await store.hold_file(project.id, file.id, "training", 60, NOBODY)
+        assert await store.list_holds(project.id, file.id) == [first, second]
+        for attempt in (store.delete_file(project.id, file.id, RETENTION, NOBODY), store.purge_file(project.id, file.id, NOBODY)):
+            with pytest.raises(FileInUse, match=f"{first.id}.*batch 1.*{second.id}.*training"):
+                await attempt
+        clock.advance(60)
+        assert await store.list_holds(project.id, file.id) == [first]
+        await store.release_hold(project.id, file.id, first.id, NOBODY)
+        with pytest.raises(HoldNotFound):
+            await store.release_hold(project.id, file.id, first.id, NOBODY)
+        await store.delete_file(project.id, file.id, RETENTION, NOBODY)
+        assert await store.counter_drifts() == []
+
+    async def test_only_what_exists_can_be_held(self, store: MetadataStore, project: Project, deleted: File, clock: ManualClock) -> None:
+        other = await store.create_project("second")
+        foreign, ending = await record_file(store, other.id), await record_file(store, project.id, expires_after=3_600)
+        hold = await store.hold_file(other.id, foreign.id, "theirs", None, NOBODY)
+        clock.advance(3_600)
+        for file in (deleted, foreign, ending):
+            with pytest.raises(FileNotFound):
+                await store.hold_file(project.id, file.id, "reason", None, NOBODY)
+            with pytest.raises(FileNotFound):
+                await store.list_holds(project.id, file.id)
+            with pytest.raises(FileNotFound):
+                await store.release_hold(project.id, file.id, hold.id, NOBODY)
+        assert await store.list_holds(other.id, foreign.id) == [hold]
+
+    async def test_expiry_waits_for_the_last_hold(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
+        file = await record_file(store, project.id, expires_after=3_600)
+        await store.hold_file(project.id, file.id, "an hour more", 7_200, NOBODY)
+        for_good = await store.hold_file(project.id, file.id, "until released", None, NOBODY)
+        clock.advance(10_000)
+        assert (await store.get_file(project.id, file.id)).expires_at == file.expires_at
+        assert await store.ended_files(None, 10) == []
+        assert (await store.list_files(project.id, FileQuery(10))).total == 1
+        await store.release_hold(project.id, file.id, for_good.id, NOBODY)
+        with pytest.raises(FileNotFound):
+            await store.get_file(project.id, file.id)
+        assert (await store.list_files(project.id, FileQuery(10))).total == 0
+
+    async def test_an_ended_file_is_marked_once_and_collected(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
+        file, kept = await record_file(store, project.id, expires_after=3_600), await record_file(store, project.id)
+        clock.advance(3_600)
+        ended = await store.ended_files(None, 10)
+        assert [entry.file_id for entry in ended] == [file.id]
+        await store.mark_ended([*ended, Remains(project.id, kept.id, kept.blob_key, kept.bytes, 0)])
+        await store.mark_ended(ended)
+        assert await store.ended_files(None, 10) == []
+        assert (await store.list_files(project.id, FileQuery(10))).total == 1
+        assert await collect(store) == [file.id]
+        assert await store.usage(project.id) == Usage(1, 10)
+        assert await store.counter_drifts() == []
+
+    async def test_what_is_due_comes_in_pages_the_longest_waiting_first(
+        self, store: MetadataStore, project: Project, clock: ManualClock
+    ) -> None:
+        made = []
+        for _ in range(5):
+            file = await record_file(store, project.id)
+            await store.delete_file(project.id, file.id, RETENTION, NOBODY)
+            made.append(file.id)
+            clock.advance(1)
+        clock.advance(RETENTION)
+        seen: list[Remains] = []
+        while page := await store.collectable_files(seen[-1] if seen else None, 2):
+            seen += page
+        assert [entry.file_id for entry in seen] == made
+
+    async def test_what_was_restored_in_time_is_not_claimed(
+        self, store: MetadataStore, project: Project, deleted: File, clock: ManualClock
+    ) -> None:
+        clock.advance(RETENTION)
+        due = await all_due(store)
+        clock.advance(-10)
+        await store.restore_file(project.id, deleted.id, PLENTY, NOBODY)
+        clock.advance(10)
+        assert await store.claim_collectable(due) == []
+
+    async def test_what_was_claimed_is_not_restored_by_a_clock_that_leaps_back(
+        self, store: MetadataStore, project: Project, deleted: File, clock: ManualClock
+    ) -> None:
+        clock.advance(RETENTION)
+        assert await store.claim_collectable(await all_due(store))
+        clock.advance(-RETENTION)
+        with pytest.raises(FileNotFound):
+            await store.restore_file(project.id, deleted.id, PLENTY, NOBODY)
+        assert [entry.file_id for entry in await all_due(store)] == [deleted.id]
+
+    async def test_what_was_not_claimed_is_neither_collected_nor_forgotten(
+        self, store: MetadataStore, project: Project, deleted: File
+    ) -> None:
+        live = await record_file(store, project.id)
+        entries = [Remains(project.id, file.id, file.blob_key, file.bytes, 0) for file in (live, deleted)]
+        await store.mark_collected(entries)
+        await store.forget_files(entries)
+        assert await store.usage(project.id) == Usage(1, 20)
+        assert await store.restore_file(project.id, deleted.id, PLENTY, NOBODY) == deleted
+
+    async def test_a_tombstone_is_a_cursor_until_it_is_forgotten(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
+        older = await record_file(store, project.id)
+        clock.advance(1)
+        file = await record_file(store, project.id)
+        await store.hold_file(project.id, file.id, "for a while", 1, NOBODY)
+        clock.advance(1)
+        await store.purge_file(project.id, file.id, NOBODY)
+        await collect(store)
+        now = clock.now_ms() // 1000
+        assert await store.tombstones(now - 1, None, 10) == []
+        (tombstone,) = await store.tombstones(now, None, 10)
+        assert await ids(store, project, after=file.id) == [older.id]
+        await store.forget_files([tombstone])
+        await store.forget_files([tombstone])
+        assert await store.tombstones(now, None, 10) == []
+        assert await store.structural_problems() == []
+
+    async def test_room_is_made_from_the_oldest_deleted_files_of_the_project_alone(
+        self, store: MetadataStore, project: Project, clock: ManualClock
+    ) -> None:
+        other = await store.create_project("second")
+        made = []
+        for owner in (other, project, project, project):
+            file = await record_file(store, owner.id)
+            await store.delete_file(owner.id, file.id, RETENTION, NOBODY)
+            made.append(file.id)
+            clock.advance(1)
+        given_up = await store.give_up_oldest_deleted(project.id, 11)
+        assert [entry.file_id for entry in given_up] == made[1:3]
+        assert await ids(store, project, deleted=True) == [made[3]]
+        await store.mark_collected(given_up)
+        assert (await store.usage(project.id)).stored_bytes == 10
+        assert await store.give_up_oldest_deleted(project.id, 0) == []
+
+    async def test_a_key_stands_for_its_first_file_for_a_day(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
+        async def create(key: Idempotency) -> CreatedFile:
+            return await store.create_file(project.id, new_file(), PLENTY, NOBODY, key)
+
+        first = await create(KEY)
+        assert await store.knows_idempotency_key(project.id, KEY.key_hash)
+        clock.advance(86_399)
+        again = await create(KEY)
+        assert (again.file, again.repeated) == (first.file, True)
+        with pytest.raises(IdempotencyConflict):
+            await create(Idempotency(KEY.key_hash, b"another"))
+        clock.advance(1)
+        assert not await store.knows_idempotency_key(project.id, KEY.key_hash)
+        later = await create(Idempotency(KEY.key_hash, b"another"))
+        assert not later.repeated
+        assert await ids(store, project) == [later.file.id, first.file.id]
+
+    async def test_a_key_whose_file_is_gone_conflicts(self, store: MetadataStore, project: Project) -> None:
+        first = (await store.create_file(project.id, new_file(), PLENTY, NOBODY, KEY)).file
+        await store.delete_file(project.id, first.id, RETENTION, NOBODY)
+        with pytest.raises(IdempotencyConflict):
+            await store.create_file(project.id, new_file(), PLENTY, NOBODY, KEY)
+
+    async def test_a_key_of_one_project_means_nothing_in_another(self, store: MetadataStore, project: Project) -> None:
+        other = await store.create_project("second")
+        made = [await store.create_file(owner.id, new_file(), PLENTY, NOBODY, KEY) for owner in (project, other)]
+        assert [entry.repeated for entry in made] == [False, False]
+
+    async def test_racing_requests_with_one_key_yield_one_file(self, store: MetadataStore, project: Project) -> None:
+        made = await asyncio.gather(*[store.create_file(project.id, new_file(), PLENTY, NOBODY, KEY) for _ in range(20)])
+        assert len({entry.file.id for entry in made}) == 1
+        assert sorted(entry.repeated for entry in made) == [False] + [True] * 19
+        assert await store.usage(project.id) == Usage(1, 10)
+
+    async def test_a_repeated_key_needs_no_room(self, store: MetadataStore, project: Project) -> None:
+        first = await store.create_file(project.id, new_file(size=60), 100, NOBODY, KEY)
+        assert (await store.create_file(project.id, new_file(size=60), 100, NOBODY, KEY)).file == first.file
+
+    async def test_old_keys_are_forgotten(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
+        await store.create_file(project.id, new_file(), PLENTY, NOBODY, KEY)
+        clock.advance(86_400)
+        await store.forget_old_entries(None)
+        clock.advance(-86_400)
+        assert not await store.knows_idempotency_key(project.id, KEY.key_hash)
+
+    async def test_no_file_is_recorded_for_a_condemned_blob(self, store: MetadataStore, project: Project) -> None:
+        new, kept = new_file(), await record_file(store, project.id)
+        assert await store.unowned_blobs([kept.blob_key, new.blob.key]) == [new.blob.key]
+        assert await store.condemn_blobs([kept.blob_key, new.blob.key]) == [new.blob.key]
+        with pytest.raises(StorageUnavailable) as refusal:
+            await record(store, project.id, new)
+        assert refusal.value.nothing_changed
+
+    async def test_a_verdict_is_kept_with_its_file(self, store: MetadataStore, project: Project) -> None:
+        judged = await record_file(store, project.id, verdict='{"valid":true}')
+        plain = await record_file(store, project.id)
+        assert await store.get_validation(project.id, judged.id) == '{"valid":true}'
+        with pytest.raises(ValidationNotFound):
+            await store.get_validation(project.id, plain.id)
+        await store.delete_file(project.id, judged.id, RETENTION, NOBODY)
+        with pytest.raises(FileNotFound):
+            await store.get_validation(project.id, judged.id)
+
+    async def test_every_change_is_in_the_audit_log(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
+        file = (await store.create_file(project.id, new_file(expires_after=3_600), PLENTY, SOMEBODY)).file
+        hold = await store.hold_file(project.id, file.id, "reason", None, SOMEBODY)
+        await store.release_hold(project.id, file.id, hold.id, SOMEBODY)
+        await store.delete_file(project.id, file.id, RETENTION, SOMEBODY)
+        await store.restore_file(project.id, file.id, PLENTY, SOMEBODY)
+        clock.advance(3_600)
+        await store.mark_ended(await store.ended_files(None, 10))
+        purged = await record_file(store, project.id)
+        await store.purge_file(project.id, purged.id, SOMEBODY)
+        page = await store.list_audit(AuditQuery(100))
+        assert sorted(entry.action for entry in page.entries if entry.resource_id == file.id) == sorted(
+            ["create", "hold", "release", "delete", "restore", "expire"]
+        )
+        assert {entry.origin for entry in page.entries} == {SOMEBODY, NOBODY}
+        assert {(entry.project_id, entry.resource_type) for entry in page.entries} == {(project.id, "files")}
+        assert page.total == 8
+
+    @pytest.mark.parametrize(
+        "refused",
+        [
+            lambda store, project: store.delete_file(project, "unknown", RETENTION, SOMEBODY),
+            lambda store, project: store.purge_file(project, "unknown", SOMEBODY),
+            lambda store, project: store.restore_file(project, "unknown", PLENTY, SOMEBODY),
+            lambda store, project: store.hold_file(project, "unknown", "reason", None, SOMEBODY),
+            lambda store, project: store.create_file(project, new_file(), 0, SOMEBODY),
+        ],
+    )
+    async def test_what_is_refused_is_not_in_the_audit_log(
+        self, store: MetadataStore, project: Project, refused: Callable[[MetadataStore, str], Any]
+    ) -> None:
+        with pytest.raises((FileNotFound, StorageQuotaExceeded)):
+            await refused(store, project.id)
+        assert (await store.list_audit(AuditQuery(100))).total == 0
+
+    async def test_the_audit_log_is_filtered_paged_and_forgotten(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
+        other = await store.create_project("second")
+        start = clock.now_ms() // 1000
+        files = []
+        for owner in (project, other) * 3:
+            files.append((await store.create_file(owner.id, new_file(), PLENTY, SOMEBODY)).file)
+            clock.advance(1)
+        everything = (await store.list_audit(AuditQuery(100))).entries
+        assert [entry.resource_id for entry in everything] == [file.id for file in files[::-1]]
+        page = await store.list_audit(AuditQuery(2, offset=1, project_id=project.id))
+        assert ([entry.resource_id for entry in page.entries], page.total) == ([files[2].id, files[0].id], 3)
+        for query, count in [
+            (AuditQuery(9, since=start + 2, until=start + 3), 2),
+            (AuditQuery(9, resource_id=files[1].id), 1),
+            (AuditQuery(9, action="delete"), 0),
+            (AuditQuery(9, key_id="key", client="192.0.2.1", request_id="req_1", method="POST", path="/v1/files"), 6),
+            (AuditQuery(9, key_id="another"), 0),
+        ]:
+            assert (await store.list_audit(query)).total == count
+        await store.forget_old_entries(start + 4)
+        assert (await store.list_audit(AuditQuery(100))).total == 2
+
+    async def test_a_lease_is_held_by_one_until_it_ends(self, store: MetadataStore, clock: ManualClock) -> None:
+        assert await store.take_lease("work", "one", 60)
+        assert not await store.take_lease("work", "two", 60)
+        assert await store.take_lease("other work", "two", 60)
+        clock.advance(30)
+        assert await store.take_lease("work", "one", 60)
+        clock.advance(59)
+        assert not await store.take_lease("work", "two", 60)
+        clock.advance(1)
+        assert await store.take_lease("work", "two", 60)
+        await store.release_lease("work", "one")
+        assert not await store.take_lease("work", "one", 60)
+        await store.release_lease("work", "two")
+        assert await store.take_lease("work", "one", 60)
+
+    async def test_a_lease_taken_by_a_clock_far_ahead_is_no_obstacle(self, store: MetadataStore, clock: ManualClock) -> None:
+        clock.advance(86_400)
+        assert await store.take_lease("work", "one", 60)
+        clock.advance(-86_400)
+        assert await store.take_lease("work", "two", 60)
+
+    async def test_a_bookmark_is_where_it_was_put(self, store: MetadataStore) -> None:
+        assert await store.bookmark("scrub") is None
+        for position in ("here", "there"):
+            await store.set_bookmark("scrub", position)
+            assert await store.bookmark("scrub") == position
+
+    async def test_every_file_whose_bytes_are_kept_is_known_to_the_checks(self, store: MetadataStore, deleted: File) -> None:
+        other = await store.create_project("second")
+        live, purged, collected = [await record_file(store, other.id) for _ in range(3)]
+        await store.purge_file(other.id, collected.id, NOBODY)
+        await collect(store)
+        await store.purge_file(other.id, purged.id, NOBODY)
+        seen: list[tuple[str, bool]] = []
+        after = ("", "")
+        while page := await store.kept_files(after, 1):
+            seen += [(entry.file_id, entry.due) for entry in page]
+            after = (page[-1].project_id, page[-1].file_id)
+        assert sorted(seen) == sorted([(live.id, False), (deleted.id, False), (purged.id, True)])
+
+    async def test_an_unused_key_is_known_to_nobody(self, store: MetadataStore) -> None:
+        assert await store.unowned_blobs([]) == []
+        key = new_blob_key()
+        assert await store.unowned_blobs([key]) == [key]
