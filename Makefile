@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve test test-full lint bench docs lock clean
+.PHONY: help setup serve test test-full lint bench soak docs lock clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lint: $(VENV)/.development ## Check style, types, layers and generated documents
 
 bench: setup ## Measure against nginx, a bare Starlette route and a plain script; writes docs/benchmarks.md
 	@$(BIN)/python bench/run.py $(ARGS)
+
+soak: setup ## Half an hour of traffic with random kills; its result goes to docs/benchmarks.md (ARGS='--minutes 2')
+	@$(BIN)/python bench/soak.py $(ARGS)
 
 docs: $(VENV)/.development ## Write the generated parts of the documentation anew
 	@$(BIN)/python tools/generate_docs.py

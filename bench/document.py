@@ -18,11 +18,20 @@ by itself says more about the machine than about the program. `make bench ARGS='
 """
 
 _GENERAL = """\
-All sides run on the same machine with the client, over the loopback interface, Fileplane with its default settings and one worker,
-access log included. The sides of a row take turns, in {rounds} rounds (a large download in {downloads}) whose order is reversed every
-other time. A figure is the median of the rounds, and a ratio is the ratio of the two medians, above 1 where Fileplane is better
-(in the rows on lists: where more files cost more). A row with a bar is a promise of the design; a row without is for information.
+All sides run on the same machine with the client, over the loopback interface, Fileplane with its default settings (but for the scrub,
+which is off) and one worker, access log included. The sides of a row take turns, in {rounds} rounds (a large download in {downloads})
+whose order is reversed every other time. A figure is the median of the rounds, and a ratio is the ratio of the two medians, above 1
+where Fileplane is better (in the rows on lists and on validation: where it costs more). A row with a bar is a promise of the design; a
+row without is for information.
 """
+
+
+SOAK_BEGIN, SOAK_END = "<!-- soak -->", "<!-- end of soak -->"
+
+
+def soak_of(page: str) -> str:
+    """The section that `make soak` has written into the page, if it has, to be kept when the rest is written anew."""
+    return page[page.index(SOAK_BEGIN) : page.index(SOAK_END) + len(SOAK_END) + 1] if SOAK_BEGIN in page else ""
 
 
 def render(plan: Plan, sections: Sequence[Section], finished: datetime, load_before: float, seconds: float) -> str:

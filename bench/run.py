@@ -25,7 +25,7 @@ import programs
 from load import LoadFailed
 from plan import Plan
 from report import Section, failed, tables
-from rows import lists, memory, requests, transfers
+from rows import lists, memory, requests, transfers, validation
 from servers import ServerFailed
 from transfer import TransferFailed
 
@@ -41,6 +41,7 @@ MEASUREMENTS: dict[str, Callable[[Plan], Section]] = {
     "get": requests.measure_get,
     "list": lists.measure,
     "memory": memory.measure,
+    "validation": validation.measure,
 }
 _FAILURES = (ServerFailed, TransferFailed, LoadFailed, subprocess.CalledProcessError, OSError)
 
@@ -61,7 +62,8 @@ def main() -> int:
     if output is None:
         print("docs/benchmarks.md is left as it is: only a full run writes it (or --output FILE).")
     else:
-        output.write_text(text, "utf-8")
+        kept = document.soak_of(OUTPUT.read_text("utf-8"))
+        output.write_text(f"{text}\n{kept}" if kept else text, "utf-8")
         print(f"Written to {os.path.relpath(output)}.")
     return int(any(row.failed for section in sections for row in section.rows))
 

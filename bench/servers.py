@@ -22,6 +22,9 @@ READY_SECONDS = 60
 STOP_SECONDS = 90
 _KEPT = {"PATH", "HOME", "LANG", "TMPDIR"}
 
+# The rows of the large lists have no bytes, which a scrub would tell of line by line.
+_SETTINGS = {"FILEPLANE_SCRUB_BYTES_PER_SECOND": "0"}
+
 
 class ServerFailed(Exception):
     """A server did not start, or ended; the message has the end of its log."""
@@ -87,7 +90,7 @@ def fileplane(data_dir: Path, api_key: str) -> Iterator[Fileplane]:
     port = free_port()
     command = [sys.executable, "-m", "fileplane", "serve", "--data-dir", str(data_dir), "--port", str(port)]
     log_path = data_dir.with_suffix(".log")
-    with _running(command, log_path, {"FILEPLANE_BOOTSTRAP_API_KEY": api_key}) as process:
+    with _running(command, log_path, {"FILEPLANE_BOOTSTRAP_API_KEY": api_key, **_SETTINGS}) as process:
         server = Fileplane("Fileplane", port, process, log_path, {"Authorization": f"Bearer {api_key}"}, data_dir)
         _wait_until_listening(server)
         yield server

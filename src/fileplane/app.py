@@ -15,6 +15,7 @@ from fileplane.clock import SystemClock
 from fileplane.files.janitor import Janitor
 from fileplane.files.native import NativeFiles
 from fileplane.files.rounds import repeated
+from fileplane.files.scrub import Scrub
 from fileplane.http.auth import Authenticator
 from fileplane.http.call import Services
 from fileplane.http.edge import Edge
@@ -23,10 +24,12 @@ from fileplane.ids import new_holder
 from fileplane.logs import configure_logging, flush_logs
 from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.sqlite import SqliteMetadataStore
+from fileplane.metrics import start_metrics
 from fileplane.settings import Settings
 
 DATABASE_NAME: Final = "fileplane.db"
 BLOBS_NAME: Final = "blobs"
+_SCRUB_REST_SECONDS: Final = 60.0
 
 
 @asynccontextmanager
@@ -56,6 +59,7 @@ async def open_blobs(settings: Settings) -> AsyncIterator[LocalBlobStore]:
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything that requests need, released in reverse order."""
+    start_metrics()
     async with AsyncExitStack() as stack:
         metadata = await stack.enter_async_context(open_metadata(settings))
         blobs = await stack.enter_async_context(open_blobs(settings))
@@ -63,6 +67,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         files = NativeFiles(metadata, blobs, janitor, settings)
         authenticator = Authenticator(metadata, SystemClock(), settings.key_cache_seconds)
         await stack.enter_async_context(_upkeep(janitor, settings))
+        await stack.enter_async_context(_scrubbing(Scrub(metadata, blobs, SystemClock(), settings), settings))
         yield Services(settings, metadata, blobs, files, authenticator)
 
 
@@ -77,6 +82,12 @@ def _upkeep(janitor: Janitor, settings: Settings) -> AbstractAsyncContextManager
             next_sweep = time.monotonic() + settings.sweep_interval_seconds
 
     return repeated("janitor", settings.janitor_interval_seconds, work)
+
+
+def _scrubbing(scrub: Scrub, settings: Settings) -> AbstractAsyncContextManager[None]:
+    holder = new_holder()
+    rest = min(_SCRUB_REST_SECONDS, settings.scrub_interval_seconds) if settings.scrub_bytes_per_second else 0.0
+    return repeated("scrub", rest, lambda: scrub.run(holder))
 
 
 class Application:

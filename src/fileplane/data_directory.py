@@ -6,6 +6,8 @@ import asyncio
 import fcntl
 import os
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +15,9 @@ from typing import Final
 from fileplane.app import BLOBS_NAME, DATABASE_NAME, open_blobs, open_metadata
 from fileplane.errors import StorageUnavailable
 from fileplane.files.janitor import sweep_abandoned_uploads
+from fileplane.files.restore import begin_restore, require_restorable, restore_left_unfinished, unfinished_restore
 from fileplane.ids import hash_api_key, new_api_key
+from fileplane.metadata.base import DatabaseDamaged
 from fileplane.metadata.sqlite_engine import prepare_database
 from fileplane.model import ALL_SCOPES
 from fileplane.settings import Settings
@@ -72,6 +76,10 @@ class ServerLock:
         """Lets this server's workers hold it as well. Raises :class:`StartRefused`."""
         self._take(fcntl.LOCK_SH)
 
+    def release(self) -> None:
+        """Lets go of it; to be called at most once."""
+        os.close(self._descriptor)
+
     def _take(self, how: int) -> None:
         try:
             fcntl.flock(self._descriptor, how | fcntl.LOCK_NB)
@@ -93,7 +101,9 @@ def prepare_data_directory(settings: Settings) -> tuple[ServerLock, FirstStart]:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = ServerLock(data_dir)
         lock.take_exclusively()
-        _require_database_of_blobs(data_dir)
+        if restore_left_unfinished(data_dir):
+            raise StartRefused(unfinished_restore(data_dir))
+        require_database_of_blobs(data_dir)
         prepare_database(data_dir / DATABASE_NAME)
         first_start = asyncio.run(_start(settings))
     except OSError as error:
@@ -109,11 +119,33 @@ def prepare_data_directory(settings: Settings) -> tuple[ServerLock, FirstStart]:
     return lock, first_start
 
 
-def _require_database_of_blobs(data_dir: Path) -> None:
-    """Blobs without a database are those of one that was lost: to begin anew beside them would hide that."""
+@contextmanager
+def locked_for_restore(data_dir: Path) -> Iterator[None]:
+    """Makes the directory when it is missing, and keeps every server out of it, for good until the restore is finished.
+
+    Raises :class:`StartRefused` while a server uses it, :class:`~fileplane.files.backup_directory.BackupFailed` when it is not empty, and
+    OSError.
+    """
+    require_restorable(data_dir)
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = ServerLock(data_dir)
+    try:
+        lock.take_exclusively()
+        require_restorable(data_dir)
+        begin_restore(data_dir)
+        yield
+    finally:
+        lock.release()
+
+
+def require_database_of_blobs(data_dir: Path) -> None:
+    """Blobs without a database are those of one that was lost: to begin anew beside them would hide that.
+
+    Raises :class:`~fileplane.metadata.base.DatabaseDamaged`.
+    """
     database = data_dir / DATABASE_NAME
     if any((data_dir / BLOBS_NAME).glob("[0-9a-f][0-9a-f]/*")) and not (database.exists() and database.stat().st_size):
-        raise StartRefused(
+        raise DatabaseDamaged(
             f"The database {database} is damaged: it is missing or empty, although there are blobs. Nothing was changed. Restore it from a "
             "backup, or start with another --data-dir."
         )

@@ -143,8 +143,10 @@ class MissingScope(FileplaneError):
     type = "permission_error"
     code = "missing_scope"
 
-    def __init__(self, scope: str, *, param: str | None = None) -> None:
-        super().__init__(f"This needs an API key with the scope '{scope}'. Use one that has it, or ask the operator for one.", param=param)
+    def __init__(self, scope: str, *, param: str | None = None, organisation: bool = False) -> None:
+        """With ``organisation``, no project's own key has the scope, whatever is written on it."""
+        key = "an organisation's API key" if organisation else "an API key"
+        super().__init__(f"This needs {key} with the scope '{scope}'. Use one that has it, or ask the operator for one.", param=param)
 
 
 class NotFound(FileplaneError):

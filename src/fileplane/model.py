@@ -24,6 +24,7 @@ class Scope(StrEnum):
     FILES_HOLD = "files.hold"
     FILES_WRITE_OUTPUT = "files.write_output"
     AUDIT_LOGS_VIEW = "audit_logs.view"
+    METRICS_VIEW = "metrics.view"
 
 
 ALL_SCOPES: Final = frozenset(scope.value for scope in Scope)
@@ -222,7 +223,8 @@ class CounterDrift:
 class AuditEntry:
     """One change: what was done to what, by whom, from where. ``project_id`` is the project of the thing changed."""
 
-    id: str
+    position: int
+    """Grows with every change."""
     project_id: str
     created_at: int
     action: str

@@ -21,6 +21,7 @@ from granian.http import HTTP1Settings
 from fileplane.app import Application, create_application
 from fileplane.data_directory import ServerLock, StartRefused, prepare_data_directory
 from fileplane.logs import configure_logging
+from fileplane.metrics_directory import metrics_directory, remove_metrics_directory
 from fileplane.settings import Settings
 
 _LOGGING: Final[dict[str, Any]] = {
@@ -53,6 +54,7 @@ def _stop_with_parent(parent: int) -> None:
     """Drains this worker when the process that supervises it was killed: it would otherwise keep port and data directory for ever."""
     while os.getppid() == parent:
         time.sleep(_PARENT_CHECK_SECONDS)
+    remove_metrics_directory()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -89,7 +91,8 @@ def serve(settings: Settings) -> None:
         workers_kill_timeout=settings.drain_seconds,
         respawn_failed_workers=True,
     )
-    server.serve(target_loader=functools.partial(load_application, settings), wrap_loader=False)
+    with metrics_directory(settings.workers):
+        server.serve(target_loader=functools.partial(load_application, settings), wrap_loader=False)
     del lock
 
 

@@ -112,6 +112,14 @@ def _networks(value: object) -> tuple[str, ...]:
     return names
 
 
+def _yes_or_no(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value not in {"true", "false"}:
+        raise ValueError("true or false")
+    return value == "true"
+
+
 def _one_of(*choices: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value not in choices:
@@ -150,6 +158,9 @@ class Settings:
         _text,
         "API key to create at first start instead of a random one: at least 32 characters, not guessable. Ignored later.",
         secret=True,
+    )
+    metrics_public: bool = _setting(
+        False, _yes_or_no, "Whether `/metrics` is told without a key; otherwise it takes an organisation's key with `metrics.view`."
     )
     key_cache_seconds: float = _setting(2.0, _seconds(0, 5), "How long a worker may go on accepting an API key that has been revoked.")
 
@@ -205,6 +216,18 @@ class Settings:
     )
     audit_retention_seconds: int = _setting(31_536_000, _whole(0), "How long a line of the audit log is kept; 0 keeps them all.")
 
+    verify_reads: bool = _setting(
+        False,
+        _yes_or_no,
+        "Whether whole downloads are hashed on the way, and broken off before their end when the bytes are damaged. Costs processor time.",
+    )
+    scrub_bytes_per_second: int = _setting(
+        4 * MIB, parse_size, "How fast the scrub reads all files, to find damaged ones before they are needed; 0 turns it off."
+    )
+    scrub_interval_seconds: float = _setting(
+        86_400.0, _seconds(0.1, 31_536_000), "Least time between the beginnings of two rounds of the scrub through all files."
+    )
+
     min_free_disk_bytes: int = _setting(256 * MIB, parse_size, "Uploads are refused while the disk has less room than this.")
     metadata_deadline_seconds: float = _setting(10.0, _seconds(0.1), "Longest wait for the database before a request is answered 503.")
     storage_deadline_seconds: float = _setting(
@@ -251,6 +274,8 @@ def show(value: Any) -> str:
     """A value as the documentation and ``fileplane settings`` print it."""
     if value is None or value == ():
         return ""
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 

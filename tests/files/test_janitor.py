@@ -131,7 +131,7 @@ async def test_orphans_and_abandoned_uploads_go_when_they_are_old_enough(house: 
     assert await house.janitor().run("one") == Collected()
     house.clock.advance(1)
     assert await house.janitor().run("one", sweep=False) == Collected()
-    assert await house.janitor().run("one") == Collected(abandoned=1, orphans=1, bytes=SIZE + 4)
+    assert await house.janitor().run("one") == Collected(abandoned=1, abandoned_bytes=4, orphans=1, orphan_bytes=SIZE, bytes=SIZE + 4)
     assert house.has(orphan, file) == [False, True]
     assert not temporary.exists()
 
@@ -168,7 +168,7 @@ async def test_a_plan_that_is_carried_out_late_spares_what_has_changed_since(hou
 async def test_an_upload_that_slept_through_a_sweep_is_refused_rather_than_recorded_without_its_bytes(house: House) -> None:
     blob = await house.blob()
     house.clock.advance(HOUR + 1)
-    assert await house.janitor().run("one") == Collected(orphans=1, bytes=SIZE)
+    assert await house.janitor().run("one") == Collected(orphans=1, orphan_bytes=SIZE, bytes=SIZE)
     new = NewFile(blob, "user_data", "late.bin", "application/octet-stream", "key")
     with pytest.raises(StorageUnavailable) as refusal:
         await house.metadata.create_file(house.project_id, new, PLENTY, NOBODY)

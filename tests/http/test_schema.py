@@ -27,7 +27,7 @@ from schemathesis.specs.openapi.checks import (
 
 from fileplane.http.openapi import document
 from fileplane.http.routes import OPERATIONS, Operation
-from fileplane.model import INPUT_PURPOSES
+from fileplane.model import INPUT_PURPOSES, Scope
 from fileplane.settings import Settings
 from support.contract import Contract
 from support.path_values import deleted, existing, parameters_of, unknown
@@ -111,6 +111,10 @@ class Explored:
         described = self.schema[operation.path][operation.method]
         return st.one_of([described.as_strategy(generation_mode=mode) for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)])
 
+    def headers_for(self, operation: Operation) -> dict[str, str]:
+        """Of a caller who may do it: a few things only the organisation may."""
+        return dict(self.tenant.server.headers if operation.scope is Scope.METRICS_VIEW else self.tenant.headers)
+
     def explore(self, operation: Operation, examples: int, seeded: Callable[[Any], Any] | None = None) -> None:
         """``seeded`` makes it random; without it, the cases are the same every time."""
 
@@ -125,7 +129,7 @@ class Explored:
         @given(case=self.cases(operation), data=st.data())
         def every_answer_is_documented(case: schemathesis.Case, data: st.DataObject) -> None:
             mended = [self._give_path(case, operation, data), self._give_meaning(case, data)]
-            credentials, replaced = self._credentials(case, data)
+            credentials, replaced = self._credentials(case, operation, data)
             response = case.call(base_url=self.tenant.server.url, session=self.session, headers=credentials)
             self.answered[response.status_code] += 1
             # What was wrong with a case may be just what has been replaced; then it has no need to be refused.
@@ -163,7 +167,7 @@ class Explored:
             del body[name]
         return True
 
-    def _credentials(self, case: schemathesis.Case, data: st.DataObject) -> tuple[dict[str, str], bool]:
+    def _credentials(self, case: schemathesis.Case, operation: Operation, data: st.DataObject) -> tuple[dict[str, str], bool]:
         """Headers, and whether they stand for some that the case had."""
         kind = data.draw(st.sampled_from(["good", "good", "good", "bearer", "portkey", "as generated"]), label="credentials")
         token = data.draw(st.sampled_from(HOSTILE_TOKENS), label="token")
@@ -173,7 +177,7 @@ class Explored:
         for name in theirs:
             del case.headers[name]
         if kind == "good":
-            return dict(self.tenant.headers), bool(theirs)
+            return self.headers_for(operation), bool(theirs)
         return {"x-portkey-api-key": token} if kind == "portkey" else {"Authorization": f"Bearer {token}"}, bool(theirs)
 
 

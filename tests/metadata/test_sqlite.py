@@ -289,7 +289,9 @@ def test_a_database_of_the_first_version_keeps_its_files_and_counters(tmp_path: 
         "both": (700, 100, 700),
     }
     assert connection.execute("SELECT live_files, deleted_files, stored_bytes FROM usage").fetchall() == [(2, 2, 40)]
-    assert connection.execute("SELECT scopes FROM api_keys").fetchall() == [("files.read audit_logs.view files.hold files.purge",)]
+    assert connection.execute("SELECT scopes FROM api_keys").fetchall() == [
+        ("files.read audit_logs.view files.hold files.purge metrics.view",)
+    ]
     connection.close()
 
 

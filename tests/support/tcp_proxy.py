@@ -99,9 +99,11 @@ class TcpProxy:
                     _abort(ends) if way.cut == "reset" else _close(ends)
                     return
                 if way.cut == "half-close":
-                    break
+                    target.write_eof()
+                # What comes from now on is taken all the same: closing with bytes unread would reset what was passed on the other way.
                 dropping = True
-        target.write_eof()
+        if target.can_write_eof() and not target.is_closing() and not (dropping and way.cut == "half-close"):
+            target.write_eof()
 
 
 def _abort(ends: tuple[asyncio.StreamWriter, ...]) -> None:

@@ -30,3 +30,10 @@ def drawn_bar(description: str, total: int | None) -> Iterator[Callable[[int], N
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
         task = progress.add_task(description, total=total)
         yield lambda count: progress.advance(task, count)
+
+
+@contextmanager
+def drawn_status() -> Iterator[Callable[[str], None]]:
+    """A line on standard error for the length of a block, gone afterwards; what it gives replaces its text, taken to the letter."""
+    with Console(stderr=True).status(Text("")) as status:
+        yield lambda text: status.update(Text(text))

@@ -13,6 +13,7 @@ import typer
 
 from fileplane.cli.output import terminal_safe
 from fileplane.cli.runtime import CommandRefused
+from fileplane.errors import FileplaneError
 from fileplane.settings import SettingsError
 
 
@@ -26,6 +27,8 @@ class ExitCode(IntEnum):
     NOT_AUTHORISED = 4
     NOT_FOUND = 5
     UNAVAILABLE = 6
+    BUSY = 7
+    DAMAGED = 8
     INTERRUPTED = 130
 
 
@@ -37,6 +40,8 @@ EXIT_CODE_HELP = {
     ExitCode.NOT_AUTHORISED: "no API key, a wrong one, or one without the scope (401, 403)",
     ExitCode.NOT_FOUND: "no such file, project or key (404)",
     ExitCode.UNAVAILABLE: "the server cannot be reached or failed (5xx); trying again may help",
+    ExitCode.BUSY: "somebody else is at the same work; trying again later helps",
+    ExitCode.DAMAGED: "`fileplane check` has found errors in the store",
     ExitCode.INTERRUPTED: "interrupted",
 }
 """A command that does several things exits with the highest code of them."""
@@ -84,6 +89,8 @@ def refusals_reported() -> Iterator[None]:
         raise leave(ExitCode.FAILED, str(error)) from error
     except CommandFailed as error:
         raise leave(error.code, str(error)) from error
+    except FileplaneError as error:
+        raise leave(ExitCode.FAILED, f"{error} ({error.__cause__})" if error.__cause__ else str(error)) from error
     except KeyboardInterrupt as error:
         raise leave(ExitCode.INTERRUPTED, "interrupted") from error
     except OSError as error:

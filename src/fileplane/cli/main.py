@@ -8,8 +8,12 @@ import typer
 from typer.core import TyperGroup
 
 from fileplane import __version__
+from fileplane.cli.audit import audit
+from fileplane.cli.backup import backup, restore
 from fileplane.cli.cat import cat
+from fileplane.cli.check import OptionalReadData, check
 from fileplane.cli.exits import EXIT_CODE_HELP, refusals_reported
+from fileplane.cli.gc import gc
 from fileplane.cli.get import get
 from fileplane.cli.key import key
 from fileplane.cli.ls import ls
@@ -60,6 +64,9 @@ def _fileplane(
 
 cli.command(epilog=_EPILOGUE)(serve)
 cli.command(epilog=_EPILOGUE)(settings)
+cli.command(cls=OptionalReadData, epilog=_EPILOGUE)(check)
+for administrative_command in (gc, backup, restore, audit):
+    cli.command(epilog=_EPILOGUE)(administrative_command)
 for client_command in (upload, ls, get, cat, rm, undelete):
     cli.command(epilog=_CLIENT_EPILOGUE)(client_command)
 cli.add_typer(project, name="project", epilog=_EPILOGUE)

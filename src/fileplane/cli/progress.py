@@ -1,4 +1,4 @@
-"""Progress bars of transfers: on standard error, and only when that is a terminal."""
+"""Progress of transfers and long work: on standard error, and only when that is a terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,18 @@ from fileplane.cli.output import on_terminal, terminal_safe
 
 Advance = Callable[[int], None]
 """Told of each piece that has been transferred, in bytes."""
+
+
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """One line that says how far something has come, for the length of a block; what it gives replaces the line."""
+    if not on_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
+        yield lambda _: None
+        return
+    from fileplane.cli.drawing import drawn_status  # noqa: PLC0415 - takes long to import, and programs need none
+
+    with drawn_status() as show:
+        yield show
 
 
 @contextmanager

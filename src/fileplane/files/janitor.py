@@ -18,6 +18,7 @@ from fileplane.blobs.base import BlobInfo, BlobKeyInvalid, BlobMissing, BlobStor
 from fileplane.clock import Clock
 from fileplane.errors import StorageUnavailable
 from fileplane.metadata.base import MetadataStore
+from fileplane.metrics import COLLECTED_BYTES, COLLECTED_FILES, JANITOR_FAILURES, JANITOR_SUCCEEDED
 from fileplane.model import Remains
 from fileplane.settings import Settings
 
@@ -47,7 +48,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a pass did. ``failures`` counts blobs that could not be removed this time."""
+    """What a pass did. ``bytes`` are all that were freed; ``failures`` counts blobs that could not be removed this time."""
 
     expired: int = 0
     collected: int = 0
@@ -55,6 +56,8 @@ class Collected:
     abandoned: int = 0
     orphans: int = 0
     bytes: int = 0
+    abandoned_bytes: int = 0
+    orphan_bytes: int = 0
     failures: int = 0
 
 
@@ -77,7 +80,9 @@ class Janitor:
                 done = _added(done, await self.execute(plan))
                 if not await self._metadata.take_lease(LEASE, holder, LEASE_SECONDS):
                     break
-            await self._metadata.forget_old_entries(self._audit_before())
+            else:
+                await self._metadata.forget_old_entries(self._audit_before())
+                JANITOR_SUCCEEDED.set(self._now())
         finally:
             await self._metadata.release_lease(LEASE, holder)
         if done != Collected():
@@ -125,6 +130,8 @@ class Janitor:
             for blob in (*plan.abandoned, *plan.orphans)
             if (not blob.committed or blob.key in condemned) and await self._remove(blob.key)
         ]
+        for blob in removed:
+            _count("orphan" if blob.committed else "temporary", blob.size)
         abandoned = sum(not blob.committed for blob in removed)
         return Collected(
             expired=len(plan.expire),
@@ -133,6 +140,8 @@ class Janitor:
             abandoned=abandoned,
             orphans=len(removed) - abandoned,
             bytes=sum(entry.bytes for entry in collected) + sum(blob.size for blob in removed),
+            abandoned_bytes=sum(blob.size for blob in removed if not blob.committed),
+            orphan_bytes=sum(blob.size for blob in removed if blob.committed),
             failures=len(plan.expire) + len(plan.collect) - len(collected) + len(plan.abandoned) + len(plan.orphans) - len(removed),
         )
 
@@ -149,6 +158,8 @@ class Janitor:
         removed = [entry for entry in claimed if await self._remove(entry.blob_key)]
         if removed:
             await self._metadata.mark_collected(removed)
+        for entry in removed:
+            _count("file", entry.bytes)
         return removed
 
     async def make_room(self, project_id: str, needed: int) -> None:
@@ -164,6 +175,7 @@ class Janitor:
         try:
             await self._blobs.delete(key)
         except (StorageUnavailable, BlobKeyInvalid) as error:
+            JANITOR_FAILURES.add(1)
             _log.warning("a blob could not be removed and will be tried again: %s", error, exc_info=error)
             return False
         return True
@@ -186,6 +198,11 @@ class Janitor:
     def _audit_before(self) -> int | None:
         seconds = self._settings.audit_retention_seconds
         return self._now() - seconds if seconds else None
+
+
+def _count(kind: str, size: int) -> None:
+    COLLECTED_FILES.add(1, kind)
+    COLLECTED_BYTES.add(size, kind)
 
 
 def _added(one: Collected, other: Collected) -> Collected:
@@ -211,6 +228,39 @@ async def sweep_abandoned_uploads(blobs: BlobStore) -> int:
     if swept:
         _log.info("removed %d abandoned uploads", swept)
     return swept
+
+
+async def remove_unnamed_blobs(blobs: BlobStore, databases: Sequence[MetadataStore]) -> tuple[int, int]:
+    """Removes the blobs that no row of any of the databases names; returns how many there were, and their bytes.
+
+    Only for a store that nobody writes to: that of a backup, or one that is being restored.
+    """
+    removed, freed = 0, 0
+    async for batch in _batches(blobs.walk()):
+        keys = [blob.key for blob in batch if blob.committed]
+        for database in databases:
+            keys = await database.unowned_blobs(keys) if keys else []
+        for key in keys:
+            await blobs.delete(key)
+        removed += len(keys)
+        freed += sum(blob.size for blob in batch if blob.key in set(keys))
+    return removed, freed
+
+
+async def _batches(blobs: AsyncIterator[BlobInfo]) -> AsyncIterator[list[BlobInfo]]:
+    batch: list[BlobInfo] = []
+    async for blob in blobs:
+        batch.append(blob)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+async def discard_damaged_copy(blobs: BlobStore, key: str) -> None:
+    """Removes a blob of a backup, or of a store that is being restored, that is not what its row says, so that it is copied again."""
+    await blobs.delete(key)
 
 
 async def discard_refused_blob(blobs: BlobStore, key: str) -> None:

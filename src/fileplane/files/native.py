@@ -10,13 +10,16 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from fileplane.blobs.base import BlobKeyInvalid, BlobMissing, BlobReader, BlobStore
-from fileplane.errors import IdempotencyConflict, InvalidValue, StorageIntegrityError, StorageQuotaExceeded, StorageUnavailable
+from fileplane.errors import IdempotencyConflict, InvalidValue, StorageQuotaExceeded, StorageUnavailable
+from fileplane.files.findings import Kind
 from fileplane.files.form import FormField, UploadEvent, UploadForm
 from fileplane.files.inspection import Inspection, recorded, refuse_invalid
 from fileplane.files.janitor import Janitor, discard_refused_blob
+from fileplane.files.reading import CountingReader, VerifyingReader, count_unreadable, damaged
 from fileplane.files.room import Room
 from fileplane.ids import new_blob_key
 from fileplane.metadata.base import CursorNotFound, MetadataStore
+from fileplane.metrics import IDEMPOTENT_REPLAYS, VERDICTS
 from fileplane.model import CreatedFile, File, FilePage, FileQuery, Hold, Idempotency, NewFile, Origin, Principal, Span, StoredBlob
 from fileplane.settings import Settings
 
@@ -81,7 +84,10 @@ class NativeFiles:
         new = NewFile(blob, form.purpose, form.filename, form.media_type, principal.key_id, form.expires_after, **recorded(verdict))
         idempotency = None if key_hash is None else Idempotency(key_hash, _fingerprint(new))
         created = await self._record(principal, new, origin, idempotency)
+        if verdict is not None:
+            VERDICTS.add(1, form.purpose, "valid" if verdict.valid else "invalid")
         if created.repeated:
+            IDEMPOTENT_REPLAYS.add(1)
             await discard_refused_blob(self._blobs, blob.key)
         return created
 
@@ -114,17 +120,23 @@ class NativeFiles:
 
     @asynccontextmanager
     async def open(self, file: File, span: Span | None = None) -> AsyncIterator[BlobReader]:
-        """The bytes of a file that :meth:`get` has just returned.
+        """The bytes of a file that :meth:`get` has just returned. With ``verify_reads``, whole files are hashed on the way.
 
         Raises :class:`~fileplane.errors.StorageIntegrityError` when the blob is missing or has another size than the record says.
         """
         try:
             async with self._blobs.open(file.blob_key, span) as reader:
                 if reader.size != file.bytes:
-                    raise StorageIntegrityError(_damaged(file))
-                yield reader
-        except (BlobMissing, BlobKeyInvalid) as error:
-            raise StorageIntegrityError(_damaged(file)) from error
+                    raise damaged(file, Kind.WRONG_SIZE)
+                verified = span is None and self._settings.verify_reads
+                yield VerifyingReader(reader, file) if verified else CountingReader(reader, file)
+        except BlobMissing as error:
+            raise damaged(file, Kind.MISSING_BLOB) from error
+        except BlobKeyInvalid as error:
+            raise damaged(file, Kind.INVALID_KEY) from error
+        except StorageUnavailable as error:
+            count_unreadable(error)
+            raise
 
     async def delete(self, principal: Principal, file_id: str, origin: Origin) -> None:
         """Marks the file as deleted: no later call sees it, but it can be restored for a while.
@@ -165,7 +177,3 @@ def _fingerprint(new: NewFile) -> bytes:
     """What has to be the same in every upload with one idempotency key."""
     parts = (new.blob.sha256, new.purpose, new.filename, str(new.expires_after))
     return hashlib.sha256("\0".join(parts).encode()).digest()
-
-
-def _damaged(file: File) -> str:
-    return f"The stored bytes of file {file.id} are missing or damaged. The operator must restore them from a backup."

@@ -20,9 +20,11 @@ from fileplane.errors import (
 )
 from fileplane.http.exchange import Exchange
 from fileplane.logs import request_id_in_context, write_line
+from fileplane.metrics import BYTES_IN, BYTES_OUT, REQUEST_SECONDS, REQUESTS
 from fileplane.settings import Settings
 
 _CLIENT_LEFT: Final = 499
+_CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
 _FOR_THE_OPERATOR: Final = (InternalError, StorageIntegrityError, StorageUnavailable)
 
 _log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class Edge:
             await self._answer(exchange)
         finally:
             request_id_in_context.reset(token)
+            _count(exchange)
             write_line("info", "request", self._access(exchange))
 
     async def _answer(self, exchange: Exchange) -> None:
@@ -103,3 +106,13 @@ class Edge:
         except ValueError:
             return False
         return any(parsed in network for network in self._trusted)
+
+
+def _count(exchange: Exchange) -> None:
+    operation = exchange.scope["state"].get("operation", "none")
+    REQUESTS.add(1, operation, _CLASSES[exchange.status // 100 % len(_CLASSES)])
+    REQUEST_SECONDS.add(time.perf_counter() - exchange.began, operation)
+    if exchange.bytes_in:
+        BYTES_IN.add(exchange.bytes_in, operation)
+    if exchange.bytes_out:
+        BYTES_OUT.add(exchange.bytes_out, operation)

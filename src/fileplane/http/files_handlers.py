@@ -18,6 +18,7 @@ from fileplane.http.multipart import boundary_of, read_form
 from fileplane.http.parameters import delete_parameters, list_parameters, parse_list_query, parse_purge
 from fileplane.http.responses import json_response
 from fileplane.http.schemas import FileDeletion, file_list, file_object
+from fileplane.metrics import UPLOADS_IN_PROGRESS
 from fileplane.model import Scope
 
 _LONGEST_IDEMPOTENCY_KEY: Final = 255
@@ -30,9 +31,10 @@ async def upload_file(call: Call) -> ASGIApp:
     refuse_content_encoding(request)
     boundary = boundary_of(request.headers.get("content-type"))
     body = read_body(request.receive, Patience.from_settings(settings), _clock)
-    created = await call.services.files.create(
-        call.principal, call.origin, read_form(body, boundary, settings), declared_length(request), _idempotency_key(request)
-    )
+    with UPLOADS_IN_PROGRESS.counted():
+        created = await call.services.files.create(
+            call.principal, call.origin, read_form(body, boundary, settings), declared_length(request), _idempotency_key(request)
+        )
     headers = {"idempotent-replayed": "true"} if created.repeated else None
     return json_response(file_object(created.file, call.shown_id(created.file.id)), headers=headers)
 

@@ -89,6 +89,8 @@ def _describe(operation: Operation, settings: Settings) -> dict[str, Any]:
 
 def _successes(operation: Operation) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Success.", "headers": _REQUEST_ID}
+    if isinstance(operation.answer, str) and not operation.path.endswith("/content"):
+        return {"200": {**success, "content": {operation.answer: {"schema": {"type": "string"}}}}}
     if isinstance(operation.answer, str):
         raw = {"schema": {"type": "string", "contentMediaType": operation.answer}}
         partial = {"description": "The range asked for.", "headers": _REQUEST_ID, "content": {operation.answer: raw}}

@@ -30,9 +30,9 @@ Handler = Callable[[Call], Awaitable[ASGIApp]]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. Without ``scope`` it needs no key. ``answer`` is a schema, or the media type of raw bytes.
+    """One method of one path. Without ``scope`` it needs no key, and neither where ``public`` says so of the settings.
 
-    ``takes`` is the schema of a JSON body.
+    ``answer`` is a schema, or the media type of raw bytes. ``takes`` is the schema of a JSON body.
     """
 
     method: str
@@ -44,6 +44,7 @@ class Operation:
     parameters: Callable[[Settings], tuple[Parameter, ...]] = lambda _: ()
     fails_with: tuple[type[FileplaneError], ...] = ()
     takes: type | None = None
+    public: Callable[[Settings], bool] = lambda _: False
 
 
 _KEY_ERRORS: Final = (errors.MissingApiKey, errors.InvalidApiKey, errors.MissingScope, errors.UnsupportedProviderOperation)
@@ -158,6 +159,16 @@ OPERATIONS: Final = (
     Operation("GET", "/healthz", system.alive, "Whether the server is alive", Health),
     Operation("GET", "/readyz", system.ready, "Whether database and blob store answer", Health, fails_with=_STORE_ERRORS),
     Operation("GET", "/openapi.json", system.openapi_document, "This document", dict),
+    Operation(
+        "GET",
+        "/metrics",
+        system.metrics,
+        "What the server has counted, for Prometheus",
+        "text/plain",
+        Scope.METRICS_VIEW,
+        fails_with=(*_KEY_ERRORS, errors.InternalError),
+        public=lambda settings: settings.metrics_public,
+    ),
 )
 
 
@@ -187,8 +198,9 @@ class _Endpoint:
                 headers={"allow": ", ".join(sorted(self._operations))},
             )
         request = Request(scope, receive)
+        scope["state"]["operation"] = operation.handler.__name__
         caller = None
-        if operation.scope is not None:
+        if operation.scope is not None and not operation.public(self._services.settings):
             headers = _joined_headers(scope)
             caller = await self._services.authenticator.authenticate(headers)
             scope["state"]["principal"] = caller

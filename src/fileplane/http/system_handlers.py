@@ -1,4 +1,4 @@
-"""Health checks and the API's own description."""
+"""Health checks, metrics and the API's own description."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import asyncio
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from fileplane.errors import MissingScope
 from fileplane.http.call import Call
 from fileplane.http.responses import json_response
 from fileplane.http.schemas import Health
+from fileplane.metrics import CONTENT_TYPE, render_metrics
+from fileplane.model import Scope
 
 
 async def alive(_: Call) -> ASGIApp:
@@ -29,3 +32,10 @@ async def openapi_document(call: Call) -> ASGIApp:
     from fileplane.http.openapi import encoded_document  # noqa: PLC0415
 
     return Response(encoded_document(call.services.settings), media_type="application/json")
+
+
+async def metrics(call: Call) -> ASGIApp:
+    """GET /metrics. They are of the whole server, so that no project's own key may see them."""
+    if call.caller is not None and not call.caller.organisation:
+        raise MissingScope(Scope.METRICS_VIEW.value, organisation=True)
+    return Response(await asyncio.to_thread(render_metrics), media_type=CONTENT_TYPE)

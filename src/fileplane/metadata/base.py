@@ -42,6 +42,10 @@ class DatabaseUnusable(Exception):
     """The database cannot be opened: damaged, made by something else, or by a newer Fileplane. The message says what to do."""
 
 
+class DatabaseDamaged(DatabaseUnusable):
+    """The database is damaged, or lost: only a backup helps."""
+
+
 class MetadataStore(Protocol):
     """The record of every file, project and API key.
 
@@ -229,6 +233,14 @@ class MetadataStore(Protocol):
 
     async def kept_files(self, after: tuple[str, str], limit: int) -> list[KeptFile]:
         """Files of all projects whose bytes are kept, ordered by project and id, after the pair ``after`` (at first two empty texts)."""
+        ...
+
+    async def given_up_files(self, files: Sequence[KeptFile]) -> list[KeptFile]:
+        """Those whose bytes may have been removed by now: given up for collection, collected, or forgotten."""
+        ...
+
+    async def drop_files(self, files: Sequence[KeptFile]) -> None:
+        """Removes the records of files of whatever state, and counts them no longer. Idempotent. Only for the database of a backup."""
         ...
 
     async def counter_drifts(self) -> list[CounterDrift]:

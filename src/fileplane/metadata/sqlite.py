@@ -224,6 +224,14 @@ class SqliteMetadataStore:
         now = self._now()
         return await self._engine.read(lambda connection: upkeep.kept(connection, after, limit, now))
 
+    async def given_up_files(self, files: Sequence[KeptFile]) -> list[KeptFile]:
+        """See :meth:`MetadataStore.given_up_files`."""
+        return await self._engine.read(lambda connection: upkeep.given_up(connection, files))
+
+    async def drop_files(self, files: Sequence[KeptFile]) -> None:
+        """See :meth:`MetadataStore.drop_files`."""
+        await self._engine.write(lambda connection: upkeep.drop(connection, files, self._now()))
+
     async def counter_drifts(self) -> list[CounterDrift]:
         """See :meth:`MetadataStore.counter_drifts`."""
         return await self._engine.read(upkeep.drifts)

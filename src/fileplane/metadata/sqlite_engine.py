@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from fileplane.errors import FileplaneError, InternalError, StorageIntegrityError, StorageUnavailable
-from fileplane.metadata.base import DatabaseUnusable
+from fileplane.metadata.base import DatabaseDamaged, DatabaseUnusable
 from fileplane.metadata.migrations import sqlite_migrations
 
 T = TypeVar("T")
@@ -78,9 +78,12 @@ def prepare_database(path: Path) -> None:
             f"The database {path} cannot be read or written ({error}). Check that its disk is sound and has room, and start again."
         ) from error
     except apsw.Error as error:
-        damaged = "is damaged" if isinstance(error, _DAMAGED) else "cannot be opened"
-        raise DatabaseUnusable(
-            f"The database {path} {damaged} ({error}). Nothing was changed. Restore it from a backup, or start with another --data-dir."
+        # An SQL error is one of a migration, whose statements fit every database that has come to its version undamaged.
+        damaged = isinstance(error, (*_DAMAGED, apsw.SQLError))
+        refusal = DatabaseDamaged if damaged else DatabaseUnusable
+        raise refusal(
+            f"The database {path} {'is damaged' if damaged else 'cannot be opened'} ({error}). Nothing was changed. Restore it from a "
+            "backup, or start with another --data-dir."
         ) from error
 
 

@@ -118,7 +118,6 @@ def record(connection: apsw.Connection, project_id: str, action: str, resource_i
     values = {
         "project_id": project_id,
         "created_at": now_ms // 1000,
-        "id": uuid7(now_ms),
         "action": verb,
         "resource_type": resource_type,
         "resource_id": resource_id,
@@ -134,8 +133,8 @@ def audit_page(connection: apsw.Connection, query: AuditQuery) -> AuditPage:
     where = " AND ".join(conditions) or "true"
     rows: list[tuple[Any, ...]] = connection.execute(SQL["select_audit"].format(filter=where), values).fetchall()
     entries = tuple(
-        AuditEntry(name, project, time, action, kind, resource, Origin(*origin))
-        for name, project, time, action, kind, resource, *origin in rows
+        AuditEntry(position, project, time, action, kind, resource, Origin(*origin))
+        for position, project, time, action, kind, resource, *origin in rows
     )
     (total,) = connection.execute(SQL["count_audit"].format(filter=where), values).fetchone() or (0,)
     return AuditPage(entries, total)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import apsw
 
+from fileplane.metadata.migrations import sqlite_migrations
 from fileplane.metadata.sql import load_statements
 from fileplane.metadata.sqlite_lifecycle import IDEMPOTENCY_SECONDS, record
 from fileplane.metadata.sqlite_lifecycle import SQL as LIFECYCLE
@@ -108,6 +109,28 @@ def kept(connection: apsw.Connection, after: tuple[str, str], limit: int, now: i
     return [KeptFile(project, file, key, size, sha256, bool(due)) for project, file, key, size, sha256, due in rows]
 
 
+def given_up(connection: apsw.Connection, files: Sequence[KeptFile]) -> list[KeptFile]:
+    """See :meth:`MetadataStore.given_up_files`."""
+    return [
+        file
+        for file in files
+        if connection.execute(SQL["select_not_given_up"], {"project_id": file.project_id, "id": file.file_id}).fetchone() is None
+    ]
+
+
+def drop(connection: apsw.Connection, files: Sequence[KeptFile], now: int) -> None:
+    """See :meth:`MetadataStore.drop_files`."""
+    for file in files:
+        values = {"project_id": file.project_id, "id": file.file_id, "now": now}
+        row = connection.execute(SQL["end_at_once"], values).fetchone()
+        if row is not None:
+            connection.execute(SQL["count_end"], {"project_id": file.project_id, "purpose": row[0]})
+        connection.execute(SQL["give_up"], values)
+    gone = [Remains(file.project_id, file.file_id, file.blob_key, file.bytes, now) for file in files]
+    mark_collected(connection, gone, now)
+    forget(connection, gone)
+
+
 def drifts(connection: apsw.Connection) -> list[CounterDrift]:
     """See :meth:`MetadataStore.counter_drifts`."""
     connection.execute("BEGIN")
@@ -134,4 +157,21 @@ def problems(connection: apsw.Connection) -> list[str]:
     found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(100)") if row[0] != "ok"]
     for table, row_id, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         found.append(f"row {row_id} of {table} refers to a row of {parent} that does not exist")
-    return found
+    return found + _schema_problems(connection)
+
+
+def _schema_problems(connection: apsw.Connection) -> list[str]:
+    """What differs from the schema that the migrations make, such as where only a part of one has reached the disk."""
+    expected = apsw.Connection(":memory:")
+    for _, statements in sqlite_migrations():
+        expected.execute(statements)
+    wanted, there = _schema(expected), _schema(connection)
+    expected.close()
+    return [
+        f"{name} is not as the migrations make it" for name in sorted(wanted.keys() | there.keys()) if wanted.get(name) != there.get(name)
+    ]
+
+
+def _schema(connection: apsw.Connection) -> dict[str, str]:
+    rows: list[tuple[Any, ...]] = connection.execute(SQL["select_schema"]).fetchall()
+    return {f"{kind} {name}": str(statement) for kind, name, statement in rows}

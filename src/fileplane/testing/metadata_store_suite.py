@@ -249,3 +249,32 @@ class MetadataStoreSuite(StoreFixtures):
 
     async def test_an_idle_store_passes_its_check(self, store: MetadataStore) -> None:
         await store.check()
+
+    async def test_files_that_were_given_up_are_told_from_those_whose_bytes_must_be_there(
+        self, store: MetadataStore, project: Project, clock: ManualClock
+    ) -> None:
+        live, deleted, purged, collected, forgotten = await self.create(store, project, 5, clock)
+        files = await store.kept_files(("", ""), 10)
+        await store.delete_file(project.id, deleted.id, RETENTION, NOBODY)
+        await store.purge_file(project.id, purged.id, NOBODY)
+        await store.mark_collected([await store.purge_file(project.id, forgotten.id, NOBODY)])
+        await store.forget_files(await store.tombstones(clock.now_ms() // 1000, None, 10))
+        await store.mark_collected([await store.purge_file(project.id, collected.id, NOBODY)])
+        given_up = {file.file_id for file in await store.given_up_files(files)}
+        assert given_up == {purged.id, collected.id, forgotten.id}
+        assert live.id not in given_up
+
+    async def test_a_dropped_file_is_gone_whatever_its_state_and_counts_no_longer(
+        self, store: MetadataStore, project: Project, clock: ManualClock
+    ) -> None:
+        live, deleted, held, stays = await self.create(store, project, 4, clock)
+        await store.delete_file(project.id, deleted.id, RETENTION, NOBODY)
+        await store.hold_file(project.id, held.id, "a batch", None, NOBODY)
+        dropped = [file for file in await store.kept_files(("", ""), 10) if file.file_id != stays.id]
+        await store.drop_files(dropped)
+        await store.drop_files(dropped)
+        assert [file.file_id for file in await store.kept_files(("", ""), 10)] == [stays.id]
+        assert await store.unowned_blobs([live.blob_key, stays.blob_key]) == [live.blob_key]
+        assert await store.counter_drifts() == []
+        assert await store.structural_problems() == []
+        assert (await store.usage(project.id)).live_files == 1

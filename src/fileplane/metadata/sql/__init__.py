@@ -6,14 +6,13 @@ A file of statements is a series of ``-- name: words`` headers, each followed by
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from importlib import resources
 from typing import Final
 
 _HEADER: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
-def load_statements(filename: str) -> Mapping[str, str]:
+def load_statements(filename: str) -> dict[str, str]:
     """The statements of one file of this package, by name."""
     _, *pieces = _HEADER.split(resources.files(__name__).joinpath(filename).read_text("utf-8"))
     return {name: text.strip() for name, text in zip(pieces[::2], pieces[1::2], strict=True)}

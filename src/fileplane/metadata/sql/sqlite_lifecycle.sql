@@ -74,13 +74,13 @@ WHERE project_id = :project_id AND key_hash = :key_hash AND created_at > :oldest
 
 -- name: insert_audit
 -- One line of the audit log.
-INSERT INTO audit_log (created_at, id, project_id, action, resource_type, resource_id, key_id, client, request_id, method, path)
-VALUES (:created_at, :id, :project_id, :action, :resource_type, :resource_id, :key_id, :client, :request_id, :method, :path);
+INSERT INTO audit_log (created_at, project_id, action, resource_type, resource_id, key_id, client, request_id, method, path)
+VALUES (:created_at, :project_id, :action, :resource_type, :resource_id, :key_id, :client, :request_id, :method, :path);
 
 -- name: select_audit
 -- A page of the audit log, newest first; the filter depends on the query.
-SELECT id, project_id, created_at, action, resource_type, resource_id, key_id, client, request_id, method, path FROM audit_log
-WHERE {filter} ORDER BY created_at DESC, id DESC LIMIT :limit OFFSET :offset;
+SELECT position, project_id, created_at, action, resource_type, resource_id, key_id, client, request_id, method, path FROM audit_log
+WHERE {filter} ORDER BY created_at DESC, position DESC LIMIT :limit OFFSET :offset;
 
 -- name: count_audit
 -- How many lines of the audit log the filter admits.

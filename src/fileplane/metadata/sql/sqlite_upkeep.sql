@@ -107,6 +107,19 @@ INSERT INTO bookmarks (name, position) VALUES (:name, :position) ON CONFLICT (na
 SELECT project_id, id, blob_key, bytes, sha256, deleted_at IS NOT NULL AND collect_after <= :now FROM files
 WHERE (project_id, id) > (:project_id, :id) AND collected_at IS NULL ORDER BY project_id, id LIMIT :limit;
 
+-- name: select_not_given_up
+-- Whether a file's bytes must be there: nothing is returned once it is given up for collection, collected or forgotten.
+SELECT 1 FROM files
+WHERE project_id = :project_id AND id = :id AND collected_at IS NULL AND NOT (deleted_at IS NOT NULL AND collect_after = 0);
+
+-- name: end_at_once
+-- A live file is deleted, whatever holds it; nothing is returned when it is not live.
+UPDATE files SET deleted_at = :now WHERE project_id = :project_id AND id = :id AND deleted_at IS NULL RETURNING purpose;
+
+-- name: count_end
+-- The counters that the end of a live file moves; its bytes still count until they are collected.
+UPDATE usage SET live_files = live_files - 1, deleted_files = deleted_files + 1 WHERE project_id = :project_id AND purpose = :purpose;
+
 -- name: recount
 -- What the counters should be, from the files themselves. One scan of them all.
 SELECT project_id, purpose,
@@ -118,3 +131,7 @@ FROM files GROUP BY project_id, purpose;
 -- name: select_counters
 -- What the counters are.
 SELECT project_id, purpose, live_files, deleted_files, stored_bytes FROM usage;
+
+-- name: select_schema
+-- Every table and index as it was made; the engine's own are left out.
+SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\';

@@ -77,9 +77,10 @@ CREATE TABLE validations (
     FOREIGN KEY (project_id, file_id) REFERENCES files (project_id, id)
 ) STRICT, WITHOUT ROWID;
 
+-- The position is the order of the changes, among those of one second too.
 CREATE TABLE audit_log (
+    position      INTEGER PRIMARY KEY AUTOINCREMENT,
     created_at    INTEGER NOT NULL,
-    id            TEXT NOT NULL,
     project_id    TEXT NOT NULL,
     action        TEXT NOT NULL,
     resource_type TEXT NOT NULL,
@@ -88,11 +89,11 @@ CREATE TABLE audit_log (
     client        TEXT,
     request_id    TEXT,
     method        TEXT,
-    path          TEXT,
-    PRIMARY KEY (created_at, id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX audit_log_by_project ON audit_log (project_id, created_at, id);
-CREATE INDEX audit_log_by_resource ON audit_log (resource_id, created_at, id);
+    path          TEXT
+) STRICT;
+CREATE INDEX audit_log_by_time ON audit_log (created_at, position);
+CREATE INDEX audit_log_by_project ON audit_log (project_id, created_at, position);
+CREATE INDEX audit_log_by_resource ON audit_log (resource_id, created_at, position);
 
 CREATE TABLE leases (
     name       TEXT PRIMARY KEY,
@@ -107,4 +108,4 @@ CREATE TABLE bookmarks (
 ) STRICT, WITHOUT ROWID;
 
 -- Whoever could do everything goes on to.
-UPDATE api_keys SET scopes = scopes || ' audit_logs.view files.hold files.purge' WHERE organisation = 1;
+UPDATE api_keys SET scopes = scopes || ' audit_logs.view files.hold files.purge metrics.view' WHERE organisation = 1;
