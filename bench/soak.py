@@ -99,7 +99,10 @@ class Soak:
 
     def _watch(self, seconds: float) -> None:
         if self.ended.wait(seconds):
-            raise Failed("a tenant has found something wrong: " + "; ".join(self.ledger.problems))
+            ended = f" (the server had ended with {self.server.process.poll()})" if self.server.process.poll() is not None else ""
+            told = [line for line in self.server.log.splitlines() if '"event":"request"' not in line]
+            log = "\n".join(told[-20:])
+            raise Failed(f"a tenant has found something wrong: {'; '.join(self.ledger.problems)}{ended}\n{log}")
 
     def _start_again(self) -> None:
         port = self.server.port

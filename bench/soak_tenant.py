@@ -21,6 +21,7 @@ LARGE = 30 * MIB
 MOST_LIVE = 150
 RETENTION_MARGIN = 45
 HOLD_SECONDS = 30
+TRIES = 1_000
 NOISE = random.Random(0).randbytes(LARGE + MIB)
 
 
@@ -131,7 +132,7 @@ class Tenant:
         headers = {} if key is None else {"Idempotency-Key": key}
         response = None
         lost = False
-        for _ in range(200):
+        for _ in range(TRIES):
             try:
                 response = self._send("POST", "/files", data={"purpose": purpose}, files={"file": (name, content)}, headers=headers)
             except httpx2.TransportError:

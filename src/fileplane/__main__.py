@@ -38,7 +38,7 @@ class _Runtime:
         from fileplane.data_directory import require_database_of_blobs
         from fileplane.files.restore import restore_left_unfinished, unfinished_restore
         from fileplane.metadata.base import DatabaseUnusable
-        from fileplane.metadata.sqlite_engine import prepare_database
+        from fileplane.metadata.sqlite_engine import require_current
 
         path = settings.data_dir / DATABASE_NAME
         if restore_left_unfinished(settings.data_dir):
@@ -50,7 +50,7 @@ class _Runtime:
                     f"There is no Fileplane in {settings.data_dir.absolute()}. Start one with `fileplane serve`, or name another "
                     "--data-dir."
                 )
-            prepare_database(path)
+            require_current(path)
         except DatabaseUnusable as error:
             raise CommandRefused(str(error)) from error
         async with open_metadata(settings) as metadata:
@@ -59,8 +59,11 @@ class _Runtime:
     @asynccontextmanager
     async def open_stores(self, settings: Settings) -> AsyncIterator[Stores]:
         """See :meth:`Runtime.open_stores`."""
-        from fileplane.app import open_blobs
+        from fileplane.app import BLOBS_NAME, DATABASE_NAME, open_blobs
 
+        root = settings.data_dir / BLOBS_NAME
+        if (settings.data_dir / DATABASE_NAME).is_file() and not (root / "tmp").is_dir():
+            raise CommandRefused(f"The blobs in {root} are missing. If they have a file system of their own, mount it there.")
         patient = replace(settings, metadata_deadline_seconds=_LONG_SECONDS, storage_deadline_seconds=_LONG_SECONDS)
         async with self.open_metadata(patient) as metadata, open_blobs(patient) as blobs:
             yield Stores(metadata, blobs)

@@ -22,6 +22,7 @@ FileplaneError
 ├── RequestTimeout 408
 ├── Conflict 409
 │   ├── FileInUse
+│   ├── TooManyHolds
 │   └── IdempotencyConflict
 ├── FileTooLarge 413
 ├── UnsupportedMediaType 415
@@ -38,7 +39,9 @@ the documentation are all made from them. The first line of a class's docstring 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_NAMED_HOLDS: Final = 20
 
 
 class FileplaneError(Exception):
@@ -217,8 +220,19 @@ class FileInUse(Conflict):
 
     def __init__(self, holds: Iterable[tuple[str, str]]) -> None:
         """``holds`` as ids with their reasons."""
-        named = "; ".join(f"{hold_id} ({reason})" for hold_id, reason in holds)
-        super().__init__(f"The file is in use and can be neither deleted nor purged. Release its holds first: {named}.", param="id")
+        every = list(holds)
+        named = "; ".join(f"{hold_id} ({reason})" for hold_id, reason in every[:_NAMED_HOLDS])
+        more = f"; and {len(every) - _NAMED_HOLDS} more" if len(every) > _NAMED_HOLDS else ""
+        super().__init__(f"The file is in use and can be neither deleted nor purged. Release its holds first: {named}{more}.", param="id")
+
+
+class TooManyHolds(Conflict):
+    """The file has as many holds as a file may have."""
+
+    code = "too_many_holds"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"A file may have {most} holds at once. Release one that is no longer needed first.", param="id")
 
 
 class IdempotencyConflict(Conflict):

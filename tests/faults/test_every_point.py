@@ -133,7 +133,7 @@ async def test_a_download_that_fails_at_any_call_is_refused_or_broken_off_but_ne
             if not plan.struck:
                 break
             assert_openai_error(answer, 503, "storage_unavailable", type="server_error")
-        assert psutil.Process().num_fds() == descriptors
+        await eventually_async(lambda: psutil.Process().num_fds() == descriptors, "the file is let go of")
     assert answer.content == CONTENT
     assert point > 5
 

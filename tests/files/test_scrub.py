@@ -10,10 +10,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from fileplane.errors import StorageUnavailable
 from fileplane.files import scrub as scrubbing
 from fileplane.files.scrub import BOOKMARK, LEASE, Scrub
 from fileplane.testing.clock import ManualClock
-from fileplane.testing.faults import NaughtyBlobStore, Pauses, Plan
+from fileplane.testing.faults import Fails, NaughtyBlobStore, Pauses, Plan
 from support.broken_stores import Store, flip_a_bit, make_store
 from support.expect import assert_file
 from support.in_process import InProcess, in_process
@@ -51,6 +52,17 @@ async def test_a_damaged_and_a_missing_blob_are_told_and_nothing_is_changed(stor
     assert any(store.first in line and "wrong_content" in line for line in told)
     assert any(store.large in line and "missing_blob" in line for line in told)
     assert store.records() == records
+
+
+async def test_a_store_that_does_not_answer_is_not_taken_for_a_damaged_one(store: Store, caplog: pytest.LogCaptureFixture):
+    async with in_process(store.data_dir, scrub_bytes_per_second=RATE) as running:
+        away = Plan({1: Fails(StorageUnavailable("The blob store does not answer."))})
+        with pytest.raises(StorageUnavailable):
+            await scrub_of(running, ManualClock(), away).run("one")
+        assert [record for record in caplog.records if record.levelno == logging.ERROR] == []
+        done = await scrub_of(running, ManualClock()).run("one")
+    assert done is not None
+    assert (done.damaged, done.complete) == (0, True)
 
 
 async def test_a_round_begins_when_the_interval_is_over_and_not_before(store: Store):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx2
 import pytest
 
@@ -157,3 +159,36 @@ def test_a_list_may_be_as_long_as_the_operator_lets_it(tight: Tenant):
     assert_list(tight.client.get("/files", params={"order": "asc"}), ids[:7], has_more=True, total=9)
     assert_list(tight.client.get("/files", params={"order": "asc", "limit": 7}), ids[:7], has_more=True, total=9)
     assert_openai_error(tight.client.get("/files", params={"limit": 8}), 400, "integer_above_max_value", param="limit")
+
+
+def test_a_declared_length_alone_gives_nothing_up(tight: Tenant):
+    file = uploaded(tight.client, bytes(QUOTA - LARGEST))
+    assert_deleted(tight.client.delete(f"/files/{file['id']}"), file["id"])
+    uploaded(tight.client, bytes(50_000))
+    with Connection(tight.server) as connection:
+        length = ("Content-Length", str(LARGEST))
+        expectation = ("Expect", "100-continue")
+        connection.send(request_head("POST", "/v1/files", bearer(tight.key.plain), ("Content-Type", FORM_TYPE), length, expectation))
+        assert connection.socket.recv(100).startswith(b"HTTP/1.1 100 ")
+    assert tight.client.post(f"/files/{file['id']}/restore").status_code == 200
+
+
+def test_uploads_that_race_for_room_are_all_given_what_deleted_files_keep(tight: Tenant):
+    live = uploaded(tight.client, bytes(QUOTA - LARGEST - 20_000))
+    deleted = uploaded(tight.client, bytes(LARGEST))
+    assert_deleted(tight.client.delete(f"/files/{deleted['id']}"), deleted["id"])
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(lambda _: upload(tight.client, bytes(LARGEST // 2)), range(2)))
+    assert_list(tight.client.get("/files"), sorted([live["id"], *(assert_file(answer)["id"] for answer in answers)], reverse=True), total=3)
+
+
+def test_a_used_key_opens_no_way_around_the_quota(tight: Tenant):
+    first = uploaded(tight.client, bytes(LARGEST))
+    keyed = {"content-type": FORM_TYPE, "idempotency-key": "one"}
+    small = tight.client.post("/files", content=simple_form(b"small"), headers=keyed)
+    assert_file(small)
+    uploaded(tight.client, bytes(QUOTA - LARGEST - 5))
+    refused = tight.client.post("/files", content=simple_form(bytes(LARGEST)), headers=keyed)
+    assert_openai_error(refused, 409, "idempotency_conflict", param="idempotency-key", definitive=True)
+    assert assert_file(tight.client.post("/files", content=simple_form(b"small"), headers=keyed)) == small.json()
+    assert_file(tight.client.get(f"/files/{first['id']}"))

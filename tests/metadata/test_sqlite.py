@@ -165,7 +165,7 @@ async def test_a_page_damaged_later_is_an_integrity_error(path: Path) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("part", ["keys", "files", "lifecycle", "upkeep"])
+@pytest.mark.parametrize("part", ["keys", "files", "lifecycle", "upkeep", "schema"])
 def test_every_statement_is_used_and_described(part: str) -> None:
     sources = Path(metadata.__file__).parent.glob("sqlite*.py")
     text = "".join(source.read_text("utf-8") for source in sources)

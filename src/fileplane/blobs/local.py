@@ -11,6 +11,7 @@ import asyncio
 import errno
 import functools
 import os
+import resource
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,7 +28,7 @@ _THREADS: Final = 32
 _SLICES_AHEAD: Final = 2
 _SYNC_AHEAD: Final = 64 << 20
 HAND_OVER_SECONDS: Final = 1.0
-_MOST_HANDED_OVER: Final = 1_024
+_MOST_HANDED_OVER: Final = 1_024  # fewer where there are few descriptors
 _HAS_DESCRIPTOR_PATHS: Final = Path("/proc/self/fd").is_dir()
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -43,16 +44,22 @@ class LocalBlobStore:
         self._deadline_seconds = deadline_seconds
         self._root_fd = disk.prepare_root(root)
         self._handed_over: deque[int] = deque()
+        self._descriptor_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="fileplane-blobs")
 
     async def run(self, call: Callable[..., T], *arguments: object) -> T:
         """Runs blocking work on the store's own threads, within the deadline."""
         return await self._wait(self._threads.submit(call, *arguments))
 
-    async def _wait(self, work: Future[T]) -> T:
+    async def run_surely(self, call: Callable[..., T], *arguments: object) -> T:
+        """As :meth:`run`, but what still waits for a thread when the deadline passes is done later all the same."""
+        return await self._wait(self._threads.submit(call, *arguments), surely=True)
+
+    async def _wait(self, work: Future[T], *, surely: bool = False) -> T:
         try:
             async with asyncio.timeout(self._deadline_seconds):
-                return await asyncio.wrap_future(work)
+                waiting = asyncio.wrap_future(work)
+                return await (asyncio.shield(waiting) if surely else waiting)
         except TimeoutError as error:
             raise StorageUnavailable("The blob store does not answer. Try again shortly.") from error
         except OSError as error:
@@ -88,18 +95,22 @@ class LocalBlobStore:
             if reader.handed_over:
                 self._let_go_later(descriptor)
             else:
-                os.close(descriptor)
+                self._close(descriptor)
 
     def _let_go_later(self, descriptor: int) -> None:
         self._handed_over.append(descriptor)
-        if len(self._handed_over) > _MOST_HANDED_OVER:
+        if len(self._handed_over) > min(_MOST_HANDED_OVER, self._descriptor_limit // 8):
             self._let_go()
         else:
             asyncio.get_running_loop().call_later(HAND_OVER_SECONDS, self._let_go)
 
     def _let_go(self) -> None:
         if self._handed_over:
-            os.close(self._handed_over.popleft())
+            self._close(self._handed_over.popleft())
+
+    def _close(self, descriptor: int) -> None:
+        """On a thread: to close the last descriptor of a deleted blob frees its blocks, which takes a while for a large one."""
+        self._threads.submit(os.close, descriptor)
 
     async def delete(self, key: str) -> None:
         """See :meth:`BlobStore.delete`."""
@@ -187,7 +198,7 @@ class _LocalWriter:
             await asyncio.wait(started)
         for work in started:
             work.exception()  # whoever writes has been told already, or has left
-        await self._store.run(self._temporary.discard)
+        await self._store.run_surely(self._temporary.discard)
 
     def _start(self, call: Callable[..., None], *arguments: object) -> asyncio.Future[None]:
         return asyncio.ensure_future(self._store.run(call, *arguments))

@@ -62,8 +62,8 @@ async def _back_up(runtime: Runtime, settings: Settings, directory: Path, option
     from fileplane.files.backup_directory import opened_for_backup  # noqa: PLC0415
 
     async with runtime.open_stores(settings) as stores:
-        store = next((project.id for project in await stores.metadata.list_projects()), "")
-        with opened_for_backup(directory, settings.data_dir, store) as opened:
+        projects = [project.id for project in await stores.metadata.list_projects()] or [""]
+        with opened_for_backup(directory, settings.data_dir, projects) as opened:
             async with runtime.open_blobs(opened.blobs) as pool:
                 work = Backup(
                     stores.metadata, stores.blobs, opened, pool, runtime.open_database, runtime.schema_version(), SystemClock(), options

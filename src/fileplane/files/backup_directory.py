@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
@@ -114,8 +114,10 @@ class BackupDirectory:
 
 
 @contextmanager
-def opened_for_backup(path: Path, data_dir: Path, store: str) -> Iterator[BackupDirectory]:
-    """The directory, made when it is missing, for the backups of the store with this id and of no other.
+def opened_for_backup(path: Path, data_dir: Path, stores: Sequence[str]) -> Iterator[BackupDirectory]:
+    """The directory, made when it is missing, for the backups of the store with these ids and of no other.
+
+    The ids are those of its projects, the oldest first; any of them will be known again when a clock has leapt.
 
     Raises :class:`BackupFailed` when it is, holds or lies in the data directory, holds something else, or is in use.
     """
@@ -127,8 +129,8 @@ def opened_for_backup(path: Path, data_dir: Path, store: str) -> Iterator[Backup
     with _locked(path, fcntl.LOCK_EX):
         marker = path / _MARKER
         if not marker.exists():
-            durable.write(marker, (json.dumps({"format": FORMAT, "store": store}) + "\n").encode())
-        if _read_marker(path).get("store") != store:
+            durable.write(marker, (json.dumps({"format": FORMAT, "store": stores[0]}) + "\n").encode())
+        if _read_marker(path).get("store") not in stores:
             raise BackupFailed(f"{path} has the backups of another data directory. Name another directory for this one.")
         yield BackupDirectory(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from enum import StrEnum
@@ -161,7 +162,8 @@ async def _sha256(reader: BlobReader | _Watched) -> str:
 def _linked(source: Path, target: Path) -> bool:
     """Whether it could be linked: not to another file system, nor where the system admits no links."""
     try:
-        durable.link(source, target)
+        os.link(source, target, follow_symlinks=False)
     except OSError:
         return False
+    durable.sync(target.parent)
     return True

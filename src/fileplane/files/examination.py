@@ -9,7 +9,7 @@ from typing import Final
 
 from fileplane.blobs.base import BlobKeyInvalid, BlobMissing, BlobReader, BlobStore
 from fileplane.errors import StorageIntegrityError, StorageUnavailable
-from fileplane.files.findings import Finding, Kind
+from fileplane.files.findings import Finding, Kind, is_unreadable
 from fileplane.metadata.base import MetadataStore
 from fileplane.model import KeptFile
 
@@ -33,6 +33,8 @@ async def examine(blobs: BlobStore, file: KeptFile, paced: Paced | None = None) 
     except StorageIntegrityError:
         wrong = Kind.WRONG_SIZE, f"the blob ends before its {file.bytes} bytes"
     except StorageUnavailable as error:
+        if not is_unreadable(error):
+            raise  # the store did not answer: nothing is known of the blob
         wrong = Kind.UNREADABLE_BLOB, f"the blob cannot be read: {error.__cause__ or error}"
     return None if wrong is None else Finding(*wrong, file.project_id, file.file_id, file.blob_key)
 

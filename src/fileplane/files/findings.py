@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from fileplane.errors import StorageUnavailable
 
 
 class Severity(StrEnum):
@@ -50,3 +53,12 @@ class Finding:
     def severity(self) -> Severity:
         """That of its kind."""
         return self.kind.severity
+
+
+_NOT_OF_THE_BLOB: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR})
+
+
+def is_unreadable(error: StorageUnavailable) -> bool:
+    """Whether the system refused to read this blob, as opposed to a store that did not answer, or a process without descriptors."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and not isinstance(cause, TimeoutError) and cause.errno not in _NOT_OF_THE_BLOB

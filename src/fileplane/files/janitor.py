@@ -81,7 +81,8 @@ class Janitor:
                 if not await self._metadata.take_lease(LEASE, holder, LEASE_SECONDS):
                     break
             else:
-                await self._metadata.forget_old_entries(self._audit_before())
+                while await self._metadata.forget_old_entries(self._audit_before()):
+                    continue
                 JANITOR_SUCCEEDED.set(self._now())
         finally:
             await self._metadata.release_lease(LEASE, holder)
@@ -120,16 +121,13 @@ class Janitor:
 
     async def execute(self, plan: Plan) -> Collected:
         """Carries a plan out, as far as it still holds. A blob that cannot be removed is left for the next pass."""
-        collected = await self._collect(plan)
+        collected, failures = await self._collect(plan)
         forgotten = [entry for entry in plan.forget if await self._is_gone(entry.blob_key)]
         if forgotten:
             await self._metadata.forget_files(forgotten)
         condemned = set(await self._metadata.condemn_blobs([blob.key for blob in plan.orphans])) if plan.orphans else set()
-        removed = [
-            blob
-            for blob in (*plan.abandoned, *plan.orphans)
-            if (not blob.committed or blob.key in condemned) and await self._remove(blob.key)
-        ]
+        doomed = [*plan.abandoned, *(blob for blob in plan.orphans if blob.key in condemned)]
+        removed = [blob for blob in doomed if await self._remove(blob.key)]
         for blob in removed:
             _count("orphan" if blob.committed else "temporary", blob.size)
         abandoned = sum(not blob.committed for blob in removed)
@@ -142,10 +140,10 @@ class Janitor:
             bytes=sum(entry.bytes for entry in collected) + sum(blob.size for blob in removed),
             abandoned_bytes=sum(blob.size for blob in removed if not blob.committed),
             orphan_bytes=sum(blob.size for blob in removed if blob.committed),
-            failures=len(plan.expire) + len(plan.collect) - len(collected) + len(plan.abandoned) + len(plan.orphans) - len(removed),
+            failures=failures + len(doomed) - len(removed),
         )
 
-    async def _collect(self, plan: Plan) -> list[Remains]:
+    async def _collect(self, plan: Plan) -> tuple[list[Remains], int]:
         claimed: list[Remains] = []
         if plan.expire:
             await self._metadata.mark_ended(plan.expire)
@@ -153,20 +151,22 @@ class Janitor:
             claimed = await self._metadata.claim_collectable([*plan.expire, *plan.collect])
         return await self.collect(claimed)
 
-    async def collect(self, claimed: Sequence[Remains]) -> list[Remains]:
-        """Removes the bytes of files that have been claimed; returns those whose bytes are gone and no longer count."""
+    async def collect(self, claimed: Sequence[Remains]) -> tuple[list[Remains], int]:
+        """Removes the bytes of files that have been claimed.
+
+        Returns those whose bytes no longer count because of this, and how many blobs could not be removed.
+        """
         removed = [entry for entry in claimed if await self._remove(entry.blob_key)]
-        if removed:
-            await self._metadata.mark_collected(removed)
-        for entry in removed:
+        collected = await self._metadata.mark_collected(removed) if removed else []
+        for entry in collected:
             _count("file", entry.bytes)
-        return removed
+        return collected, len(claimed) - len(removed)
 
     async def make_room(self, project_id: str, needed: int) -> None:
         """Collects the project's oldest deleted files until ``needed`` bytes no longer count, if there are as many."""
         while needed > 0:
             given_up = await self._metadata.give_up_oldest_deleted(project_id, needed)
-            collected = await self.collect(given_up)
+            collected, _ = await self.collect(given_up)
             if not collected:
                 return
             needed -= sum(entry.bytes for entry in collected)

@@ -50,8 +50,8 @@ class NativeFiles:
         hours gives the file of then, if bytes, purpose, name and expiry are the same.
         """
         key_hash = None if idempotency_key is None else hashlib.sha256(idempotency_key.encode()).digest()
-        repeats = key_hash is not None and await self._metadata.knows_idempotency_key(principal.project_id, key_hash)
-        room = Room(principal.project_id, self._metadata, self._janitor, self._settings, unlimited=repeats)
+        repeated = None if key_hash is None else await self._metadata.repeated_upload_bytes(principal.project_id, key_hash)
+        room = Room(principal.project_id, self._metadata, self._janitor, self._settings, repeated)
         await room.admit(declared_length)
         form, inspection = UploadForm(self._settings, principal), Inspection(self._settings)
         async with self._blobs.writer(new_blob_key(), inspection) as writer:
@@ -69,21 +69,13 @@ class NativeFiles:
                     inspection.begin(form.filename, form.known_purpose)
             form.require_complete()
             blob = await writer.commit()
-        return await self._finish(principal, origin, form, inspection, blob, key_hash)
-
-    async def _finish(
-        self, principal: Principal, origin: Origin, form: UploadForm, inspection: Inspection, blob: StoredBlob, key_hash: bytes | None
-    ) -> CreatedFile:
-        """Records a committed blob. Whatever is raised, a blob that is certain to have no record is removed."""
-        try:
+        # From here on a blob that is certain to have no record is removed, whatever is raised.
+        async with self._discarding(blob, BaseException):
             verdict = await inspection.verdict(form.purpose, self._blobs, blob.key)
             refuse_invalid(verdict, self._settings)
-        except BaseException:
-            await discard_refused_blob(self._blobs, blob.key)
-            raise
         new = NewFile(blob, form.purpose, form.filename, form.media_type, principal.key_id, form.expires_after, **recorded(verdict))
         idempotency = None if key_hash is None else Idempotency(key_hash, _fingerprint(new))
-        created = await self._record(principal, new, origin, idempotency)
+        created = await self._record(principal, new, origin, idempotency, room)
         if verdict is not None:
             VERDICTS.add(1, form.purpose, "valid" if verdict.valid else "invalid")
         if created.repeated:
@@ -91,15 +83,29 @@ class NativeFiles:
             await discard_refused_blob(self._blobs, blob.key)
         return created
 
-    async def _record(self, principal: Principal, new: NewFile, origin: Origin, idempotency: Idempotency | None) -> CreatedFile:
+    async def _record(self, principal: Principal, new: NewFile, origin: Origin, idempotency: Idempotency | None, room: Room) -> CreatedFile:
+        async def create() -> CreatedFile:
+            quota = self._settings.project_quota_bytes
+            return await self._metadata.create_file(principal.project_id, new, quota, origin, idempotency)
+
+        async with self._discarding(new.blob, IdempotencyConflict):
+            try:
+                return await create()
+            except StorageQuotaExceeded:
+                # Only now, with all its bytes here, is anything given up for it.
+                async with self._discarding(new.blob, BaseException):
+                    await room.settle(new.blob.size)
+            async with self._discarding(new.blob, StorageQuotaExceeded):
+                return await create()
+
+    @asynccontextmanager
+    async def _discarding(self, blob: StoredBlob, *refusals: type[BaseException]) -> AsyncIterator[None]:
+        """Removes the blob when the block raises one of ``refusals``, or what says that nothing was recorded."""
         try:
-            return await self._metadata.create_file(principal.project_id, new, self._settings.project_quota_bytes, origin, idempotency)
-        except StorageUnavailable as error:
-            if error.nothing_changed:
-                await discard_refused_blob(self._blobs, new.blob.key)
-            raise
-        except (StorageQuotaExceeded, IdempotencyConflict):
-            await discard_refused_blob(self._blobs, new.blob.key)
+            yield
+        except BaseException as error:
+            if isinstance(error, refusals) or (isinstance(error, StorageUnavailable) and error.nothing_changed):
+                await discard_refused_blob(self._blobs, blob.key)
             raise
 
     async def list(self, principal: Principal, query: FileQuery) -> FilePage:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Final
 
 from fileplane.blobs.base import BlobReader
 from fileplane.errors import StorageIntegrityError, StorageUnavailable
-from fileplane.files.findings import Kind
+from fileplane.files.findings import Kind, is_unreadable
 from fileplane.metrics import INTEGRITY_FAILURES
 from fileplane.model import File
 
@@ -29,7 +28,7 @@ def damaged(file: File, kind: Kind, source: str = READ) -> StorageIntegrityError
 
 def count_unreadable(error: StorageUnavailable) -> None:
     """Counts a blob that the system could not read, as opposed to a store that is slow."""
-    if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO:
+    if is_unreadable(error):
         INTEGRITY_FAILURES.add(1, Kind.UNREADABLE_BLOB, READ)
 
 

@@ -39,8 +39,13 @@ def require_restorable(data_dir: Path) -> None:
     """Raises :class:`BackupFailed` unless the directory is missing, is empty, or has a restore that was interrupted."""
     if not data_dir.exists() or restore_left_unfinished(data_dir):
         return
-    if {entry.name for entry in data_dir.iterdir()} - _HARMLESS:
+    if {entry.name for entry in data_dir.iterdir() if not _is_empty_mount(entry)} - _HARMLESS:
         raise BackupFailed(f"The data directory {data_dir} is not empty. Name another --data-dir, or move that one away first.")
+
+
+def _is_empty_mount(entry: Path) -> bool:
+    """Whether this is a place for the blobs with nothing in it, such as a file system of their own that is mounted already."""
+    return entry.name == "blobs" and entry.is_dir() and not entry.is_symlink() and not {inner.name for inner in entry.iterdir()} - _HARMLESS
 
 
 def begin_restore(data_dir: Path) -> None:

@@ -12,6 +12,7 @@ from fileplane.http.call import Call
 from fileplane.http.parameters import Parameter, parse_query
 from fileplane.http.responses import json_response
 from fileplane.http.schemas import AuditLogs, audit_record
+from fileplane.ids import parse_file_id
 from fileplane.model import ORGANISATION_ID, AuditPage, AuditQuery, Principal
 from fileplane.settings import Settings
 
@@ -86,6 +87,8 @@ def _query(query_string: bytes, parameters: tuple[Parameter, ...], principal: Pr
         or (not principal.organisation and given.get("workspace_id", project_id) != project_id)
     ):
         return None
+    if "resource_id" in given:
+        given["resource_id"] = parse_file_id(given["resource_id"]) or given["resource_id"]
     return AuditQuery(
         limit=size,
         offset=page * size,

@@ -116,7 +116,7 @@ OPERATIONS: Final = (
         "Hold a file",
         HoldObject,
         Scope.FILES_HOLD,
-        fails_with=(errors.FileNotFound, *_JSON_ERRORS, *_ALWAYS),
+        fails_with=(errors.FileNotFound, errors.TooManyHolds, *_JSON_ERRORS, *_ALWAYS),
         takes=lifecycle.HoldRequest,
     ),
     Operation(

@@ -69,8 +69,12 @@ class MetadataStore(Protocol):
         """
         ...
 
-    async def knows_idempotency_key(self, project_id: str, key_hash: bytes) -> bool:
-        """Whether the project used this key within 24 hours."""
+    async def repeated_upload_bytes(self, project_id: str, key_hash: bytes) -> int | None:
+        """The size of the live file that the project used this key for within 24 hours: 0 when it is gone, None for a key not used."""
+        ...
+
+    async def reclaimable_bytes(self, project_id: str) -> int:
+        """What the project's deleted and ended files keep, which could be given up for another."""
         ...
 
     async def get_file(self, project_id: str, file_id: str) -> File:
@@ -117,7 +121,7 @@ class MetadataStore(Protocol):
     async def hold_file(self, project_id: str, file_id: str, reason: str, expires_in: int | None, origin: Origin) -> Hold:
         """Keeps the live file from being deleted or purged, and from expiring, for ``expires_in`` seconds or until released.
 
-        Raises :class:`~fileplane.errors.FileNotFound`.
+        Raises :class:`~fileplane.errors.FileNotFound` or :class:`~fileplane.errors.TooManyHolds`.
         """
         ...
 
@@ -184,14 +188,18 @@ class MetadataStore(Protocol):
         """Those that are still collectable, which nothing can restore from now on, whatever any clock says: their bytes may go."""
         ...
 
-    async def mark_collected(self, collected: Sequence[Remains]) -> None:
-        """The bytes of these, which were claimed, are gone: they count no longer. What was not claimed is left alone. Idempotent."""
+    async def mark_collected(self, collected: Sequence[Remains]) -> list[Remains]:
+        """The bytes of these, which were claimed, are gone: they count no longer. What was not claimed is left alone. Idempotent.
+
+        Returns those of which this was not known yet.
+        """
         ...
 
     async def give_up_oldest_deleted(self, project_id: str, needed: int) -> list[Remains]:
         """Ends the restorability of the project's deleted files, oldest first, until ``needed`` bytes can be collected.
 
-        Returns those that were given up, which are claimed: as many as there are, a bounded number at a time.
+        Ended files that are not marked yet are among them. Returns those that were given up, which are claimed, a bounded number at a time;
+        none when all together are not enough.
         """
         ...
 
@@ -203,8 +211,11 @@ class MetadataStore(Protocol):
         """Removes the records of files that have been collected. What has not is left alone. Idempotent."""
         ...
 
-    async def forget_old_entries(self, audit_before: int | None) -> None:
-        """Removes idempotency keys whose time is over, and the audit log's lines from before a time, if one is given."""
+    async def forget_old_entries(self, audit_before: int | None) -> bool:
+        """Removes idempotency keys whose time is over, and the audit log's lines from before a time, if one is given.
+
+        A bounded number at a time, so that nobody waits for it long; whether there may be more.
+        """
         ...
 
     async def unowned_blobs(self, blob_keys: Sequence[str]) -> list[str]:

@@ -53,10 +53,15 @@ class SqliteMetadataStore:
             lambda connection: files.create(connection, project_id, new, quota_bytes, origin, idempotency, self._clock.now_ms())
         )
 
-    async def knows_idempotency_key(self, project_id: str, key_hash: bytes) -> bool:
-        """See :meth:`MetadataStore.knows_idempotency_key`."""
+    async def repeated_upload_bytes(self, project_id: str, key_hash: bytes) -> int | None:
+        """See :meth:`MetadataStore.repeated_upload_bytes`."""
         now = self._now()
-        return await self._engine.read(lambda connection: lifecycle.key_entry(connection, project_id, key_hash, now) is not None)
+        return await self._engine.read(lambda connection: files.repeated_bytes(connection, project_id, key_hash, now))
+
+    async def reclaimable_bytes(self, project_id: str) -> int:
+        """See :meth:`MetadataStore.reclaimable_bytes`."""
+        now = self._now()
+        return await self._engine.read(lambda connection: upkeep.reclaimable(connection, project_id, now))
 
     async def get_file(self, project_id: str, file_id: str) -> File:
         """See :meth:`MetadataStore.get_file`."""
@@ -172,13 +177,13 @@ class SqliteMetadataStore:
         """See :meth:`MetadataStore.claim_collectable`."""
         return await self._engine.write(lambda connection: upkeep.claim(connection, due, self._now()))
 
-    async def mark_collected(self, collected: Sequence[Remains]) -> None:
+    async def mark_collected(self, collected: Sequence[Remains]) -> list[Remains]:
         """See :meth:`MetadataStore.mark_collected`."""
-        await self._engine.write(lambda connection: upkeep.mark_collected(connection, collected, self._now()))
+        return await self._engine.write(lambda connection: upkeep.mark_collected(connection, collected, self._now()))
 
     async def give_up_oldest_deleted(self, project_id: str, needed: int) -> list[Remains]:
         """See :meth:`MetadataStore.give_up_oldest_deleted`."""
-        return await self._engine.write(lambda connection: upkeep.give_up_oldest(connection, project_id, needed, self._now()))
+        return await self._engine.write(lambda connection: upkeep.give_up_oldest(connection, project_id, needed, self._clock.now_ms()))
 
     async def tombstones(self, collected_before: int, after: Remains | None, limit: int) -> list[Remains]:
         """See :meth:`MetadataStore.tombstones`."""
@@ -188,9 +193,9 @@ class SqliteMetadataStore:
         """See :meth:`MetadataStore.forget_files`."""
         await self._engine.write(lambda connection: upkeep.forget(connection, gone))
 
-    async def forget_old_entries(self, audit_before: int | None) -> None:
+    async def forget_old_entries(self, audit_before: int | None) -> bool:
         """See :meth:`MetadataStore.forget_old_entries`."""
-        await self._engine.write(lambda connection: upkeep.forget_old(connection, audit_before, self._now()))
+        return await self._engine.write(lambda connection: upkeep.forget_old(connection, audit_before, self._now()))
 
     async def unowned_blobs(self, blob_keys: Sequence[str]) -> list[str]:
         """See :meth:`MetadataStore.unowned_blobs`."""

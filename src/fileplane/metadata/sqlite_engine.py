@@ -22,6 +22,7 @@ import apsw
 from fileplane.errors import FileplaneError, InternalError, StorageIntegrityError, StorageUnavailable
 from fileplane.metadata.base import DatabaseDamaged, DatabaseUnusable
 from fileplane.metadata.migrations import sqlite_migrations
+from fileplane.metadata.sqlite_schema import schema_problems
 
 T = TypeVar("T")
 Operation = Callable[[apsw.Connection], T]
@@ -71,20 +72,49 @@ def prepare_database(path: Path) -> None:
                 _migrate(connection, version, statements)
         finally:
             connection.close()
-    except apsw.FullError as error:
-        raise DatabaseUnusable(f"There is no room left on the disk of the database {path}. Give it room and start again.") from error
-    except apsw.IOError as error:
-        raise DatabaseUnusable(
-            f"The database {path} cannot be read or written ({error}). Check that its disk is sound and has room, and start again."
-        ) from error
     except apsw.Error as error:
-        # An SQL error is one of a migration, whose statements fit every database that has come to its version undamaged.
-        damaged = isinstance(error, (*_DAMAGED, apsw.SQLError))
-        refusal = DatabaseDamaged if damaged else DatabaseUnusable
-        raise refusal(
-            f"The database {path} {'is damaged' if damaged else 'cannot be opened'} ({error}). Nothing was changed. Restore it from a "
-            "backup, or start with another --data-dir."
-        ) from error
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: apsw.Error) -> DatabaseUnusable:
+    if isinstance(error, apsw.FullError):
+        return DatabaseUnusable(f"There is no room left on the disk of the database {path}. Give it room and start again.")
+    if isinstance(error, apsw.IOError):
+        return DatabaseUnusable(
+            f"The database {path} cannot be read or written ({error}). Check that its disk is sound and has room, and start again."
+        )
+    # An SQL error is one of a migration, whose statements fit every database that has come to its version undamaged.
+    damaged = isinstance(error, (*_DAMAGED, apsw.SQLError))
+    refusal = DatabaseDamaged if damaged else DatabaseUnusable
+    return refusal(
+        f"The database {path} {'is damaged' if damaged else 'cannot be opened'} ({error}). Nothing was changed. Restore it from a "
+        "backup, or start with another --data-dir."
+    )
+
+
+def require_current(path: Path) -> None:
+    """For commands that work beside a server, and so must not change the schema under it: the database as it is will do.
+
+    Raises :class:`DatabaseUnusable` as :func:`prepare_database` does, and for a database of an older version.
+    """
+    try:
+        connection = connect(path)
+        try:
+            _require_ours(connection, path)
+            _require_intact(connection, path)
+            version = connection.pragma("user_version")
+            newest = sqlite_migrations()[-1][0]
+            if version < newest and schema_problems(connection, version):
+                raise apsw.CorruptError(f"it does not have the schema of its version, {version}")
+        finally:
+            connection.close()
+    except apsw.Error as error:
+        raise _unusable(path, error) from error
+    if version < newest:
+        raise DatabaseUnusable(
+            f"{path} was written by an older Fileplane (schema {version}; this one knows {newest}). Start the server once with this "
+            "version to bring it up to date."
+        )
 
 
 def snapshot(connection: apsw.Connection, destination: Path) -> None:

@@ -15,7 +15,7 @@ from fileplane.errors import FileNotFound, IdempotencyConflict, StorageQuotaExce
 from fileplane.ids import uuid7
 from fileplane.metadata.base import CursorNotFound
 from fileplane.metadata.sql import load_statements
-from fileplane.metadata.sqlite_lifecycle import record, remember_key, repeated_file_id
+from fileplane.metadata.sqlite_lifecycle import key_entry, record, remember_key, repeated_file_id
 from fileplane.model import CreatedFile, File, FilePage, FileQuery, Idempotency, NewFile, Origin, Usage
 
 SQL: Final = load_statements("sqlite_files.sql")
@@ -65,6 +65,17 @@ def create(
         remember_key(connection, project_id, key, file.id, now)
     record(connection, project_id, "files.create", file.id, origin, now_ms)
     return CreatedFile(file, repeated=False)
+
+
+def repeated_bytes(connection: apsw.Connection, project_id: str, key_hash: bytes, now: int) -> int | None:
+    """See :meth:`MetadataStore.repeated_upload_bytes`."""
+    entry = key_entry(connection, project_id, key_hash, now)
+    if entry is None:
+        return None
+    try:
+        return get(connection, project_id, str(entry[1]), now).bytes
+    except FileNotFound:
+        return 0
 
 
 def _refuse_condemned(connection: apsw.Connection, blob_key: str) -> None:

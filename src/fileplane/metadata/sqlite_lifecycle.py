@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import apsw
 
-from fileplane.errors import FileInUse, FileNotFound, HoldNotFound, IdempotencyConflict, StorageQuotaExceeded
+from fileplane.errors import FileInUse, FileNotFound, HoldNotFound, IdempotencyConflict, StorageQuotaExceeded, TooManyHolds
 from fileplane.ids import uuid7
 from fileplane.metadata.sql import load_statements
 from fileplane.model import AuditEntry, AuditPage, AuditQuery, Hold, Idempotency, Origin, Remains
 
 SQL: Final = load_statements("sqlite_lifecycle.sql")
 IDEMPOTENCY_SECONDS: Final = 86_400
+MOST_HOLDS: Final = 1_000
 _FILTERS: Final = ("project_id", "action", "resource_type", "resource_id", "key_id", "client", "request_id", "method", "path")
 
 
@@ -66,6 +67,9 @@ def hold(
 ) -> Hold:
     """See :meth:`MetadataStore.hold_file`."""
     now = now_ms // 1000
+    connection.execute(SQL["delete_ended_holds"], {"project_id": project_id, "file_id": file_id, "now": now})
+    if len(holds(connection, project_id, file_id, now)) >= MOST_HOLDS:
+        raise TooManyHolds(MOST_HOLDS)
     made = Hold(uuid7(now_ms), file_id, reason, now, None if expires_in is None else now + expires_in)
     values = asdict(made) | {"project_id": project_id, "created_by": origin.key_id}
     if connection.execute(SQL["insert_hold"], values).fetchone() is None:

@@ -14,12 +14,14 @@ from fileplane.metadata.migrations import sqlite_migrations
 from fileplane.metadata.sql import load_statements
 from fileplane.metadata.sqlite_lifecycle import IDEMPOTENCY_SECONDS, record
 from fileplane.metadata.sqlite_lifecycle import SQL as LIFECYCLE
+from fileplane.metadata.sqlite_schema import schema_problems
 from fileplane.model import CounterDrift, KeptFile, Origin, Remains
 
 SQL: Final = load_statements("sqlite_upkeep.sql")
 _COUNTERS: Final = ("live_files", "deleted_files", "stored_bytes")
 _BEFORE_ALL: Final = Remains("", "", "", 0, -1)
 _GIVEN_UP_AT_ONCE: Final = 1_000
+_FORGOTTEN_AT_ONCE: Final = 2_000
 _CONDEMNED_SECONDS: Final = 7 * 86_400
 
 
@@ -40,12 +42,15 @@ def mark_ended(connection: apsw.Connection, ended: Sequence[Remains], now_ms: in
             record(connection, entry.project_id, "files.expire", entry.file_id, Origin(), now_ms)
 
 
-def mark_collected(connection: apsw.Connection, collected: Sequence[Remains], now: int) -> None:
+def mark_collected(connection: apsw.Connection, collected: Sequence[Remains], now: int) -> list[Remains]:
     """See :meth:`MetadataStore.mark_collected`."""
+    changed = []
     for entry in collected:
         row = connection.execute(SQL["mark_collected"], {"project_id": entry.project_id, "id": entry.file_id, "now": now}).fetchone()
         if row is not None:
             connection.execute(SQL["count_collected"], {"project_id": entry.project_id, "purpose": row[0], "bytes": row[1]})
+            changed.append(entry)
+    return changed
 
 
 def claim(connection: apsw.Connection, due: Sequence[Remains], now: int) -> list[Remains]:
@@ -54,9 +59,23 @@ def claim(connection: apsw.Connection, due: Sequence[Remains], now: int) -> list
     return [entry for entry, row in zip(due, values, strict=True) if connection.execute(SQL["claim"], row).fetchone() is not None]
 
 
-def give_up_oldest(connection: apsw.Connection, project_id: str, needed: int, now: int) -> list[Remains]:
+def reclaimable(connection: apsw.Connection, project_id: str, now: int) -> int:
+    """See :meth:`MetadataStore.reclaimable_bytes`."""
+    row = connection.execute(SQL["sum_reclaimable"], {"project_id": project_id, "now": now}).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def give_up_oldest(connection: apsw.Connection, project_id: str, needed: int, now_ms: int) -> list[Remains]:
     """See :meth:`MetadataStore.give_up_oldest_deleted`."""
     given_up: list[Remains] = []
+    now = now_ms // 1000
+    if reclaimable(connection, project_id, now) < needed:
+        return given_up
+    ended: list[tuple[Any, ...]] = connection.execute(
+        SQL["select_project_ended"], {"project_id": project_id, "now": now, "limit": _GIVEN_UP_AT_ONCE}
+    ).fetchall()
+    mark_ended(connection, [Remains(project_id, *row) for row in ended], now_ms)
     values: dict[str, Any] = {"project_id": project_id, "limit": _GIVEN_UP_AT_ONCE, "now": now}
     oldest: list[tuple[Any, ...]] = connection.execute(SQL["select_oldest_deleted"], values).fetchall()
     for file_id, blob_key, size in oldest:
@@ -75,12 +94,16 @@ def forget(connection: apsw.Connection, gone: Sequence[Remains]) -> None:
             connection.execute(SQL[name], {"project_id": entry.project_id, "id": entry.file_id})
 
 
-def forget_old(connection: apsw.Connection, audit_before: int | None, now: int) -> None:
+def forget_old(connection: apsw.Connection, audit_before: int | None, now: int) -> bool:
     """See :meth:`MetadataStore.forget_old_entries`."""
-    connection.execute(SQL["delete_old_idempotency_keys"], {"oldest": now - IDEMPOTENCY_SECONDS})
-    connection.execute(SQL["delete_old_condemned"], {"oldest": now - _CONDEMNED_SECONDS})
+    oldest = {"delete_old_idempotency_keys": now - IDEMPOTENCY_SECONDS, "delete_old_condemned": now - _CONDEMNED_SECONDS}
     if audit_before is not None:
-        connection.execute(SQL["delete_old_audit"], {"oldest": audit_before})
+        oldest["delete_old_audit"] = audit_before
+    most = 0
+    for name, before in oldest.items():
+        connection.execute(SQL[name], {"oldest": before, "limit": _FORGOTTEN_AT_ONCE})
+        most = max(most, connection.changes())
+    return most == _FORGOTTEN_AT_ONCE
 
 
 def unowned(connection: apsw.Connection, blob_keys: Sequence[str]) -> list[str]:
@@ -157,21 +180,4 @@ def problems(connection: apsw.Connection) -> list[str]:
     found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(100)") if row[0] != "ok"]
     for table, row_id, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         found.append(f"row {row_id} of {table} refers to a row of {parent} that does not exist")
-    return found + _schema_problems(connection)
-
-
-def _schema_problems(connection: apsw.Connection) -> list[str]:
-    """What differs from the schema that the migrations make, such as where only a part of one has reached the disk."""
-    expected = apsw.Connection(":memory:")
-    for _, statements in sqlite_migrations():
-        expected.execute(statements)
-    wanted, there = _schema(expected), _schema(connection)
-    expected.close()
-    return [
-        f"{name} is not as the migrations make it" for name in sorted(wanted.keys() | there.keys()) if wanted.get(name) != there.get(name)
-    ]
-
-
-def _schema(connection: apsw.Connection) -> dict[str, str]:
-    rows: list[tuple[Any, ...]] = connection.execute(SQL["select_schema"]).fetchall()
-    return {f"{kind} {name}": str(statement) for kind, name, statement in rows}
+    return found + schema_problems(connection, sqlite_migrations()[-1][0])

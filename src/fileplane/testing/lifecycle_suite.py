@@ -18,6 +18,7 @@ from fileplane.errors import (
     IdempotencyConflict,
     StorageQuotaExceeded,
     StorageUnavailable,
+    TooManyHolds,
     ValidationNotFound,
 )
 from fileplane.ids import new_blob_key
@@ -266,19 +267,59 @@ class MetadataLifecycleSuite(StoreFixtures):
         assert (await store.usage(project.id)).stored_bytes == 10
         assert await store.give_up_oldest_deleted(project.id, 0) == []
 
+    async def test_nothing_is_given_up_where_all_of_it_would_not_be_enough(
+        self, store: MetadataStore, project: Project, deleted: File
+    ) -> None:
+        assert await store.reclaimable_bytes(project.id) == 10
+        assert await store.give_up_oldest_deleted(project.id, 11) == []
+        assert await ids(store, project, deleted=True) == [deleted.id]
+
+    async def test_a_file_past_its_end_is_given_up_before_anybody_has_marked_it(
+        self, store: MetadataStore, project: Project, clock: ManualClock
+    ) -> None:
+        file = await record_file(store, project.id, expires_after=3_600)
+        clock.advance(3_600)
+        assert await store.reclaimable_bytes(project.id) == 10
+        given_up = await store.give_up_oldest_deleted(project.id, 10)
+        assert [entry.file_id for entry in given_up] == [file.id]
+        await store.mark_collected(given_up)
+        assert await store.usage(project.id) == Usage(0, 0)
+        assert await store.counter_drifts() == []
+
+    async def test_a_file_has_a_bounded_number_of_holds_and_forgets_those_that_have_ended(
+        self, store: MetadataStore, project: Project, clock: ManualClock
+    ) -> None:
+        file = await record_file(store, project.id)
+        await asyncio.gather(*[store.hold_file(project.id, file.id, f"hold {number}", 60, NOBODY) for number in range(1_000)])
+        with pytest.raises(TooManyHolds):
+            await store.hold_file(project.id, file.id, "one too many", None, NOBODY)
+        with pytest.raises(FileInUse, match="and 980 more"):
+            await store.delete_file(project.id, file.id, RETENTION, NOBODY)
+        clock.advance(60)
+        hold = await store.hold_file(project.id, file.id, "another", None, NOBODY)
+        assert await store.list_holds(project.id, file.id) == [hold]
+
+    async def test_old_entries_are_forgotten_a_few_at_a_time(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
+        await asyncio.gather(*[record_file(store, project.id) for _ in range(2_001)])
+        later = clock.now_ms() // 1000 + 1
+        assert await store.forget_old_entries(later)
+        assert (await store.list_audit(AuditQuery(1))).total == 1
+        assert not await store.forget_old_entries(later)
+        assert (await store.list_audit(AuditQuery(1))).total == 0
+
     async def test_a_key_stands_for_its_first_file_for_a_day(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
         async def create(key: Idempotency) -> CreatedFile:
             return await store.create_file(project.id, new_file(), PLENTY, NOBODY, key)
 
         first = await create(KEY)
-        assert await store.knows_idempotency_key(project.id, KEY.key_hash)
+        assert await store.repeated_upload_bytes(project.id, KEY.key_hash) == 10
         clock.advance(86_399)
         again = await create(KEY)
         assert (again.file, again.repeated) == (first.file, True)
         with pytest.raises(IdempotencyConflict):
             await create(Idempotency(KEY.key_hash, b"another"))
         clock.advance(1)
-        assert not await store.knows_idempotency_key(project.id, KEY.key_hash)
+        assert await store.repeated_upload_bytes(project.id, KEY.key_hash) is None
         later = await create(Idempotency(KEY.key_hash, b"another"))
         assert not later.repeated
         assert await ids(store, project) == [later.file.id, first.file.id]
@@ -307,9 +348,9 @@ class MetadataLifecycleSuite(StoreFixtures):
     async def test_old_keys_are_forgotten(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
         await store.create_file(project.id, new_file(), PLENTY, NOBODY, KEY)
         clock.advance(86_400)
-        await store.forget_old_entries(None)
+        assert not await store.forget_old_entries(None)
         clock.advance(-86_400)
-        assert not await store.knows_idempotency_key(project.id, KEY.key_hash)
+        assert await store.repeated_upload_bytes(project.id, KEY.key_hash) is None
 
     async def test_no_file_is_recorded_for_a_condemned_blob(self, store: MetadataStore, project: Project) -> None:
         new, kept = new_file(), await record_file(store, project.id)
@@ -383,7 +424,7 @@ class MetadataLifecycleSuite(StoreFixtures):
             (AuditQuery(9, key_id="another"), 0),
         ]:
             assert (await store.list_audit(query)).total == count
-        await store.forget_old_entries(start + 4)
+        assert not await store.forget_old_entries(start + 4)
         assert (await store.list_audit(AuditQuery(100))).total == 2
 
     async def test_a_lease_is_held_by_one_until_it_ends(self, store: MetadataStore, clock: ManualClock) -> None:

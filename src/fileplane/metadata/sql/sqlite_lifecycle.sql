@@ -40,6 +40,10 @@ SELECT project_id, id, :id, :reason, :created_at, :expires_at, :created_by FROM 
 WHERE project_id = :project_id AND id = :file_id AND deleted_at IS NULL AND (ends_at IS NULL OR ends_at > :created_at)
 RETURNING id;
 
+-- name: delete_ended_holds
+-- Holds whose time is over.
+DELETE FROM holds WHERE project_id = :project_id AND file_id = :file_id AND expires_at <= :now;
+
 -- name: select_holds
 -- The active holds of a file, oldest first.
 SELECT id, file_id, reason, created_at, expires_at FROM holds

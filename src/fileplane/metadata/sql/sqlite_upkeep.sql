@@ -73,15 +73,30 @@ INSERT OR IGNORE INTO condemned_blobs (blob_key, condemned_at) VALUES (:blob_key
 
 -- name: delete_old_condemned
 -- Blobs condemned so long ago that nobody can still be about to refer to them.
-DELETE FROM condemned_blobs WHERE condemned_at <= :oldest;
+DELETE FROM condemned_blobs WHERE blob_key IN
+    (SELECT blob_key FROM condemned_blobs WHERE condemned_at <= :oldest ORDER BY condemned_at LIMIT :limit);
+
+-- name: sum_reclaimable
+-- What a project's deleted files keep, and those past their end.
+SELECT (SELECT coalesce(sum(bytes), 0) FROM files INDEXED BY deleted_by_end
+        WHERE project_id = :project_id AND deleted_at IS NOT NULL AND collected_at IS NULL)
+     + (SELECT coalesce(sum(bytes), 0) FROM files INDEXED BY files_by_end
+        WHERE project_id = :project_id AND deleted_at IS NULL AND ends_at IS NOT NULL AND ends_at <= :now);
+
+-- name: select_project_ended
+-- A project's files past their end that are not marked yet.
+SELECT id, blob_key, bytes, ends_at FROM files INDEXED BY files_by_end
+WHERE project_id = :project_id AND deleted_at IS NULL AND ends_at IS NOT NULL AND ends_at <= :now ORDER BY ends_at LIMIT :limit;
 
 -- name: delete_old_idempotency_keys
 -- Keys whose time is over.
-DELETE FROM idempotency_keys WHERE created_at <= :oldest;
+DELETE FROM idempotency_keys WHERE (project_id, key_hash) IN
+    (SELECT project_id, key_hash FROM idempotency_keys WHERE created_at <= :oldest ORDER BY created_at LIMIT :limit);
 
 -- name: delete_old_audit
 -- Lines of the audit log from before a time.
-DELETE FROM audit_log WHERE created_at < :oldest;
+DELETE FROM audit_log WHERE position IN
+    (SELECT position FROM audit_log WHERE created_at < :oldest ORDER BY created_at, position LIMIT :limit);
 
 -- name: take_lease
 -- A lease that nobody else holds at the moment; nothing is returned when somebody does.
@@ -131,7 +146,3 @@ FROM files GROUP BY project_id, purpose;
 -- name: select_counters
 -- What the counters are.
 SELECT project_id, purpose, live_files, deleted_files, stored_bytes FROM usage;
-
--- name: select_schema
--- Every table and index as it was made; the engine's own are left out.
-SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\_%' ESCAPE '\';
