@@ -69,6 +69,13 @@ class StoreFixtures:
         """Another project without files."""
         return await store.create_project("second")
 
+    @pytest.fixture
+    async def deleted(self, store: MetadataStore, project: Project) -> File:
+        """A file that was just deleted."""
+        file = await record_file(store, project.id)
+        await store.delete_file(project.id, file.id, RETENTION, NOBODY)
+        return file
+
 
 class MetadataStoreSuite(StoreFixtures):
     """Subclass it; every method is a promise."""
