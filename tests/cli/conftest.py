@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.command_line import CommandLine
 from cli.odd_server import OddServer, running_odd_server
+from support.in_process import InProcess, in_process
 from support.projects import new_key
 from support.server import RunningServer
 
@@ -45,3 +46,16 @@ def odd_cli(odd_server: OddServer, directory: Path) -> CommandLine:
 def admin(server: RunningServer, directory: Path) -> CommandLine:
     """The administrative commands, on the shared server's data directory."""
     return CommandLine(directory, {"FILEPLANE_DATA_DIR": str(server.data_dir)})
+
+
+@pytest.fixture
+async def store(directory: Path) -> AsyncIterator[InProcess]:
+    """The data directory that `shell` works on, opened in this process too."""
+    async with in_process(directory / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+def shell(directory: Path, store: InProcess) -> CommandLine:
+    """For administrative commands, which need no server."""
+    return CommandLine(directory, {"FILEPLANE_DATA_DIR": str(store.settings.data_dir)})

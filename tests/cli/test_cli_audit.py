@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,20 +13,9 @@ from fileplane.ids import openai_style
 from fileplane.model import File, Origin
 from support.backups import keep
 from support.database import run_sql
-from support.in_process import InProcess, in_process
+from support.in_process import InProcess
 
 ORIGIN = Origin("key-1", "192.0.2.7", "req_1\x1b[2J", "DELETE", "/v1/files/x")
-
-
-@pytest.fixture
-async def store(directory: Path) -> AsyncIterator[InProcess]:
-    async with in_process(directory / "data") as opened:
-        yield opened
-
-
-@pytest.fixture
-def shell(directory: Path, store: InProcess) -> CommandLine:
-    return CommandLine(directory, {"FILEPLANE_DATA_DIR": str(store.settings.data_dir)})
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,20 +11,9 @@ import pytest
 from cli.command_line import CommandLine
 from fileplane.files.backup_directory import BackupFailed, opened_for_backup
 from support.backups import back_up, digest_of, keep, rows_of, snapshots_of
-from support.in_process import InProcess, in_process
+from support.in_process import InProcess
 from support.server import RunningServer, running_server
 from support.starts import refused_start
-
-
-@pytest.fixture
-async def store(directory: Path) -> AsyncIterator[InProcess]:
-    async with in_process(directory / "data") as opened:
-        yield opened
-
-
-@pytest.fixture
-def shell(directory: Path, store: InProcess) -> CommandLine:
-    return CommandLine(directory, {"FILEPLANE_DATA_DIR": str(store.settings.data_dir)})
 
 
 async def test_a_backup_is_made_continued_and_restored_by_name(shell: CommandLine, store: InProcess, directory: Path) -> None:

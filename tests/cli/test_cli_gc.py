@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -15,21 +13,10 @@ from fileplane.files.janitor import LEASE, LEASE_SECONDS
 from fileplane.ids import new_blob_key
 from support.backups import NOBODY, collect, keep, purge
 from support.database import run_sql
-from support.in_process import InProcess, in_process
+from support.in_process import InProcess
 
 LONG_AGO = 1_000_000_000
 LONG_ENOUGH_TO_GIVE_UP = 1.5
-
-
-@pytest.fixture
-async def store(directory: Path) -> AsyncIterator[InProcess]:
-    async with in_process(directory / "data") as opened:
-        yield opened
-
-
-@pytest.fixture
-def shell(directory: Path, store: InProcess) -> CommandLine:
-    return CommandLine(directory, {"FILEPLANE_DATA_DIR": str(store.settings.data_dir)})
 
 
 async def _fill(store: InProcess) -> set[str]:
