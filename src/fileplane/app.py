@@ -35,7 +35,12 @@ _SCRUB_REST_SECONDS: Final = 60.0
 @asynccontextmanager
 async def open_metadata(settings: Settings) -> AsyncIterator[MetadataStore]:
     """The metadata of a data directory that has been prepared."""
-    store = SqliteMetadataStore(settings.data_dir / DATABASE_NAME, SystemClock(), deadline_seconds=settings.metadata_deadline_seconds)
+    store = SqliteMetadataStore(
+        settings.data_dir / DATABASE_NAME,
+        SystemClock(),
+        deadline_seconds=settings.metadata_deadline_seconds,
+        cache_bytes=settings.database_cache_bytes,
+    )
     try:
         yield store
     finally:

@@ -229,6 +229,9 @@ class Settings:
     )
 
     min_free_disk_bytes: int = _setting(256 * MIB, parse_size, "Uploads are refused while the disk has less room than this.")
+    database_cache_bytes: int = _setting(
+        8 * MIB, parse_size, "Bytes of the database that each of a worker's three connections may keep in memory."
+    )
     metadata_deadline_seconds: float = _setting(10.0, _seconds(0.1), "Longest wait for the database before a request is answered 503.")
     storage_deadline_seconds: float = _setting(
         60.0, _seconds(0.1), "Longest wait for one step of the blob store before a request is answered 503."

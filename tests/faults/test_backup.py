@@ -339,7 +339,7 @@ def test_backups_of_a_server_under_load_some_of_them_killed_are_each_restored_wh
                 known.append(before)
                 shutil.rmtree(tmp_path / "again", ignore_errors=True)
                 _assert_restored(tmp_path, traffic.uploaded, before, json.loads(done.stdout)["snapshot"]["name"])
-        collected = json.loads(server.run("audit", "--action", "files.purge", "--json").stdout)["total"]
+        collected = json.loads(server.run("audit", "--action", "purge", "--json").stdout)["total"]
         assert collected > FEWEST_COLLECTED, "files were deleted for good while backups were made"
     names = [manifest.name for manifest in _manifests(tmp_path / "backup")]
     assert len(names) == ROUNDS

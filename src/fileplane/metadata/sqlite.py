@@ -12,7 +12,7 @@ from fileplane.metadata import sqlite_files as files
 from fileplane.metadata import sqlite_keys as keys
 from fileplane.metadata import sqlite_lifecycle as lifecycle
 from fileplane.metadata import sqlite_upkeep as upkeep
-from fileplane.metadata.sqlite_engine import SqliteEngine, snapshot
+from fileplane.metadata.sqlite_engine import CACHE_BYTES, SqliteEngine, snapshot
 from fileplane.model import (
     ApiKey,
     AuditPage,
@@ -37,10 +37,10 @@ from fileplane.model import (
 class SqliteMetadataStore:
     """See :class:`fileplane.metadata.base.MetadataStore`. Several processes on one machine may use one database at once."""
 
-    def __init__(self, path: Path, clock: Clock, *, deadline_seconds: float = 10.0) -> None:
+    def __init__(self, path: Path, clock: Clock, *, deadline_seconds: float = 10.0, cache_bytes: int = CACHE_BYTES) -> None:
         """For a database that :func:`~fileplane.metadata.sqlite_engine.prepare_database` has prepared. Needs a running event loop."""
         self._clock = clock
-        self._engine = SqliteEngine(path, deadline_seconds)
+        self._engine = SqliteEngine(path, deadline_seconds, cache_bytes)
 
     def _now(self) -> int:
         return self._clock.now_ms() // 1000

@@ -28,6 +28,7 @@ T = TypeVar("T")
 Operation = Callable[[apsw.Connection], T]
 
 _APPLICATION_ID: Final = 0x46504C4E  # "FPLN", so that another program's database is recognised as such
+CACHE_BYTES: Final = 8 << 20
 _BUSY_MILLISECONDS: Final = 5_000
 _GROUP: Final = 64
 _READERS: Final = 2
@@ -45,13 +46,13 @@ class _Job:
 Outcome = tuple[_Job, Any, BaseException | None]
 
 
-def connect(path: Path) -> apsw.Connection:
-    """A connection with the pragmas that every use of the database needs."""
+def connect(path: Path, cache_bytes: int = CACHE_BYTES) -> apsw.Connection:
+    """A connection with the pragmas that every use of the database needs, which keeps up to ``cache_bytes`` of it in memory."""
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(_BUSY_MILLISECONDS)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA cache_size = -8000")
+    connection.execute(f"PRAGMA cache_size = -{max(1, cache_bytes // 1024)}")
     if sys.platform == "darwin":
         connection.execute("PRAGMA fullfsync = ON")
     return connection
@@ -163,16 +164,17 @@ def _migrate(connection: apsw.Connection, version: int, statements: str) -> None
 class SqliteEngine:
     """Runs operations on the threads, each within the deadline. To be made on the event loop that uses it."""
 
-    def __init__(self, path: Path, deadline_seconds: float) -> None:
+    def __init__(self, path: Path, deadline_seconds: float, cache_bytes: int = CACHE_BYTES) -> None:
         self._loop = asyncio.get_running_loop()
         self._deadline_seconds = deadline_seconds
         self._writes: SimpleQueue[_Job | None] = SimpleQueue()
         self._reads: SimpleQueue[_Job | None] = SimpleQueue()
+        writer, *readers = [connect(path, cache_bytes) for _ in range(1 + _READERS)]
         self._threads = [
-            threading.Thread(target=self._run_writer, args=(connect(path),), name="fileplane-writer", daemon=True),
+            threading.Thread(target=self._run_writer, args=(writer,), name="fileplane-writer", daemon=True),
             *(
-                threading.Thread(target=self._run_reader, args=(connect(path),), name=f"fileplane-reader-{number}", daemon=True)
-                for number in range(_READERS)
+                threading.Thread(target=self._run_reader, args=(reader,), name=f"fileplane-reader-{number}", daemon=True)
+                for number, reader in enumerate(readers)
             ),
         ]
         for thread in self._threads:
