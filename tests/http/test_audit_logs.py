@@ -77,6 +77,7 @@ def test_the_log_is_filtered_and_paged(tenant: Tenant):
         {"response_status_code": 200},
         {"organisation_id": "default", "start_time": "2020-01-01T00:00:00Z", "end_time": "2100-01-01"},
         {"workspace_id": tenant.key.project_id},
+        {"action": "", "user_id": "", "resource_id": ""},
     ):
         assert len(records(api, **admits_all)) == 6
     for admits_none in (
@@ -104,6 +105,9 @@ def test_the_log_is_filtered_and_paged(tenant: Tenant):
         ("start_time=yesterday", "invalid_value", "start_time"),
         ("end_time=9999999999999", "invalid_value", "end_time"),
         ("method=PATCH", "invalid_value", "method"),
+        ("method=", "invalid_value", "method"),
+        ("page_size=", "invalid_value", "page_size"),
+        ("start_time=", "invalid_value", "start_time"),
         ("user_type=robot", "invalid_value", "user_type"),
         ("response_status_code=ok", "invalid_value", "response_status_code"),
         ("limit=1", "unknown_parameter", "limit"),

@@ -19,6 +19,7 @@ from fileplane.settings import Settings
 _SUCCESS: Final = 200
 _LARGEST_PAGE: Final = 100
 _TEXT: Final = {"type": "string"}
+_TIME: Final = {"type": "string", "minLength": 1, "examples": ["2026-01-31T00:00:00Z"]}  # a date alone will do
 _PLAIN_FILTERS: Final = {
     "method": "method",
     "uri": "path",
@@ -35,8 +36,8 @@ _EMPTY: Final = AuditPage((), 0)
 def audit_parameters(_: Settings) -> tuple[Parameter, ...]:
     """The parameters of the audit log."""
     return (
-        Parameter("start_time", "Only changes at or after this time (ISO 8601).", {"type": "string", "format": "date-time"}),
-        Parameter("end_time", "Only changes at or before this time (ISO 8601).", {"type": "string", "format": "date-time"}),
+        Parameter("start_time", "Only changes at or after this time (ISO 8601).", _TIME),
+        Parameter("end_time", "Only changes at or before this time (ISO 8601).", _TIME),
         Parameter("organisation_id", f"The organisation, which is always `{ORGANISATION_ID}`.", _TEXT),
         Parameter("workspace_id", "Only changes in this project, by its id.", _TEXT),
         Parameter("method", "Only changes by this HTTP method.", {"type": "string", "enum": ["POST", "PUT", "DELETE"]}),
@@ -70,13 +71,16 @@ async def audit_logs(call: Call) -> ASGIApp:
 
 def _query(query_string: bytes, parameters: tuple[Parameter, ...], principal: Principal) -> AuditQuery | None:
     """The page that is asked for; None when the filters can admit nothing. Raises an InvalidRequest that names the parameter."""
-    given = {name: value for name, value in parse_query(query_string, parameters, "The audit log").items() if value}
     declared = {parameter.name: parameter for parameter in parameters}
+    everything = parse_query(query_string, parameters, "The audit log")
+    # An empty text filters nothing; of anything else it is no value.
+    given = {name: value for name, value in everything.items() if value or declared[name].schema is not _TEXT}
     size = declared["page_size"].whole(given.get("page_size", str(_LARGEST_PAGE)))
     page = declared["current_page"].whole(given.get("current_page", "0"))
     for name in ("method", "user_type"):
         if name in given:
             declared[name].choice(given[name])
+    since, until = _time("start_time", given), _time("end_time", given)
     status = declared["response_status_code"].whole(given.get("response_status_code", str(_SUCCESS)))
     project_id = given.get("workspace_id") if principal.organisation else principal.project_id
     if (
@@ -92,8 +96,8 @@ def _query(query_string: bytes, parameters: tuple[Parameter, ...], principal: Pr
     return AuditQuery(
         limit=size,
         offset=page * size,
-        since=_time("start_time", given),
-        until=_time("end_time", given),
+        since=since,
+        until=until,
         project_id=project_id,
         **{ours: given[theirs] for theirs, ours in _PLAIN_FILTERS.items() if theirs in given},
     )
