@@ -99,11 +99,13 @@ def test_a_file_deleted_before_it_expires_is_subtracted_once(app: TimedApp, api:
     assert_list(api.get("/files"), [kept["id"]], total=1)
 
 
-def test_an_expired_file_counts_against_the_quota_until_it_is_collected(app: TimedApp, api: httpx2.Client):
+def test_an_expired_file_gives_its_room_to_the_first_that_needs_it(app: TimedApp, api: httpx2.Client):
     uploaded(api, bytes(900), expires_after=HOUR)
-    app.clock.advance(2 * HOUR)
     assert_openai_error(upload(api, bytes(101)), 400, "storage_quota_exceeded", param="file")
-    assert_file(upload(api, bytes(100)))
+    app.clock.advance(2 * HOUR)
+    whole = assert_file(upload(api, bytes(1_000)))
+    assert_list(api.get("/files"), [whole["id"]], total=1)
+    assert_openai_error(upload(api, bytes(1)), 400, "storage_quota_exceeded", param="file")
 
 
 def test_files_of_one_millisecond_are_listed_in_one_order_from_both_ends(api: httpx2.Client):
