@@ -32,7 +32,7 @@ bench: setup ## Measure against nginx, a bare Starlette route and a plain script
 	@$(BIN)/python bench/run.py $(ARGS)
 
 soak: setup ## Half an hour of traffic with random kills; its result goes to docs/benchmarks.md (ARGS='--minutes 2')
-	@$(BIN)/python bench/soak.py $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python bench/soak.py $(ARGS)
 
 docs: $(VENV)/.development ## Write the generated parts of the documentation anew
 	@$(BIN)/python tools/generate_docs.py

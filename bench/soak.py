@@ -1,6 +1,6 @@
 """Half an hour of mixed traffic by several tenants while the server is killed again and again; `make soak`.
 
-Usage: soak.py [--minutes 30] [--seed N] [--output FILE]
+Usage: PYTHONPATH=tests soak.py [--minutes 30] [--seed N] [--output FILE]
 
 Each tenant is a thread that knows what its project must hold: what was acknowledged is there with its bytes until it is deleted, what
 was deleted is not. For two thirds of the time the server, or one of its workers, is killed or stopped at random moments; for the last
@@ -24,15 +24,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psutil
+from document import SOAK_BEGIN, SOAK_END, soak_of
+from soak_tenant import Ledger, Tenant
+from support.server import run_fileplane, start_server
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from document import SOAK_BEGIN, SOAK_END, soak_of  # noqa: E402 - after the path that the next ones need
-from soak_tenant import Ledger, Tenant  # noqa: E402 - they stand beside the tests' own helpers
-from support.server import RunningServer, run_fileplane, start_server, wait_until_ready  # noqa: E402
-
 PAGE = ROOT / "docs" / "benchmarks.md"
 FULL_MINUTES = 30
 TENANTS = 6
@@ -47,6 +43,7 @@ SETTINGS = {
     "scrub_interval_seconds": 60,
 }
 SETTLE_SECONDS = 90
+STARTS = 20
 SAMPLE_SECONDS = 2.0
 LARGEST_GROWTH = 48 << 20
 SPARE_DESCRIPTORS = 40
@@ -83,7 +80,7 @@ class Soak:
                 continue
             self.ready.clear()
             if kind == "server killed":
-                kill_whole(self.server)
+                self.server.kill()
             else:
                 code = self.server.terminate(90)
                 require(code == 0, f"the server ended with {code} when it was asked to stop")
@@ -105,17 +102,14 @@ class Soak:
             raise Failed(f"a tenant has found something wrong: {'; '.join(self.ledger.problems)}{ended}\n{log}")
 
     def _start_again(self) -> None:
-        port = self.server.port
-        for attempt in range(20):
+        for left in reversed(range(STARTS)):
             try:
-                self.server = restart(self.server)
-                wait_until_ready(self.server)
+                self.server = start_server(self.server.data_dir, key=self.server.api_key, port=self.server.port, **SETTINGS)
             except AssertionError:
-                if attempt == 19:
+                if not left:
                     raise
                 time.sleep(0.5)  # the port may still be that of a worker which is ending
             else:
-                require(self.server.port == port, "the port has changed")
                 return
 
     def finish(self) -> dict[str, object]:
@@ -150,37 +144,14 @@ def grace() -> dict[str, str]:
     return {"FILEPLANE_ORPHAN_GRACE_SECONDS": str(SETTINGS["orphan_grace_seconds"])}
 
 
-def kill_whole(server: RunningServer) -> None:
-    """Supervisor first, so that it replaces no worker."""
-    processes = [psutil.Process(server.process.pid), *server.workers()]
-    for process in processes:
-        process.kill()
-    server.process.wait(30)
-    psutil.wait_procs(processes[1:], 30)
-
-
-def restart(server: RunningServer) -> RunningServer:
-    """On the same port and directory."""
-    import subprocess  # noqa: PLC0415 - used here alone
-
-    from support.server import fileplane_environment  # noqa: PLC0415
-
-    with server.log_path.open("ab") as log, server.output_path.open("ab") as output:
-        server.process = subprocess.Popen(
-            [sys.executable, "-m", "fileplane", "serve", "--data-dir", str(server.data_dir), "--port", str(server.port)],
-            env=fileplane_environment(FILEPLANE_BOOTSTRAP_API_KEY=server.api_key, **server.settings),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=log,
-        )
-    return server
-
-
 def growth(samples: list[tuple[int, int]]) -> tuple[int, int]:
     """How much memory and how many descriptors the last quarter of the quiet time has above the second one."""
     quarter = max(1, len(samples) // 4)
     early, late = samples[quarter : 2 * quarter], samples[-quarter:]
-    return tuple(int(statistics.median(s[i] for s in late) - statistics.median(s[i] for s in early)) for i in (0, 1))  # type: ignore[return-value]
+    (memory, descriptors), (old_memory, old_descriptors) = (
+        tuple(map(statistics.median, zip(*part, strict=True))) for part in (late, early)
+    )
+    return int(memory - old_memory), int(descriptors - old_descriptors)
 
 
 def run(minutes: float, seed: int) -> str:

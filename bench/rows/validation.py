@@ -18,7 +18,7 @@ BAR = Bar("≤", 1.5)
 _MIB = 1 << 20
 _FILE_BYTES = 200 * _MIB
 _TEXTS = 64
-_WORDS = "the of and in you that was for are with this have from one had word but not what all were when can said".split()  # noqa: SIM905
+_WORDS = ("the", "of", "and", "in", "you", "that", "was", "for", "are", "with", "this", "have", "from", "one", "had", "word", "but", "not")
 
 METHOD = """\
 A file is made in memory and handed over in slices of 1 MiB, as the blob store does it, on one thread: once to the hash alone, and once to

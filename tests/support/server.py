@@ -126,20 +126,27 @@ def run_fileplane(*arguments: str, **environment: str) -> subprocess.CompletedPr
 
 
 def start_server(
-    data_dir: Path, *, scheme: str = "http", key: str | None = None, arguments: tuple[str, ...] = (), **settings: object
+    data_dir: Path,
+    *,
+    scheme: str = "http",
+    key: str | None = None,
+    port: int | None = None,
+    arguments: tuple[str, ...] = (),
+    **settings: object,
 ) -> RunningServer:
     """Starts a server and returns once it is ready. ``settings`` are the settings' names with their values.
 
-    ``key`` is the bootstrap key of a directory that is started again.
+    ``key`` is the bootstrap key of a directory that is started again, ``port`` the one that it had if its clients are to find it; its log
+    then goes on.
     """
     api_key = key or f"fpk_{secrets.token_urlsafe(32)}"
-    port = free_port()
+    port = port or free_port()
     environment = {f"FILEPLANE_{name.upper()}": str(value) for name, value in settings.items()}
     environment.setdefault("FILEPLANE_MIN_FREE_DISK_BYTES", "0")
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     log_path = data_dir.parent / f"{data_dir.name}.{port}.log"
     output_path = data_dir.parent / f"{data_dir.name}.{port}.out"
-    with log_path.open("wb") as log, output_path.open("wb") as output:
+    with log_path.open("ab") as log, output_path.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "fileplane", "serve", "--data-dir", str(data_dir), "--port", str(port), *arguments],
             env=fileplane_environment(FILEPLANE_BOOTSTRAP_API_KEY=api_key, **environment),

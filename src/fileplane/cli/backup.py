@@ -45,7 +45,7 @@ def backup(
     An interrupted backup leaves the earlier ones as they are, and the next one goes on from it. When the bytes of a file cannot be had, the
     backup is finished without them, the file is named, and the exit code is 1.
     """
-    from fileplane.files.backup import BackupOptions  # noqa: PLC0415 - only this command needs it
+    from fileplane.files.backup import BackupOptions
 
     options = BackupOptions(keep, link=link, verify=verify)
     report = _run(_back_up(runtime_of(context), settings_for(config, data_dir), directory, options))
@@ -57,9 +57,9 @@ def backup(
 
 
 async def _back_up(runtime: Runtime, settings: Settings, directory: Path, options: BackupOptions) -> BackupReport:
-    from fileplane.clock import SystemClock  # noqa: PLC0415 - only this command needs them
-    from fileplane.files.backup import Backup  # noqa: PLC0415
-    from fileplane.files.backup_directory import opened_for_backup  # noqa: PLC0415
+    from fileplane.clock import SystemClock
+    from fileplane.files.backup import Backup
+    from fileplane.files.backup_directory import opened_for_backup
 
     async with runtime.open_stores(settings) as stores:
         projects = [project.id for project in await stores.metadata.list_projects()] or [""]
@@ -104,8 +104,8 @@ def restore(
 
 
 async def _restore(runtime: Runtime, settings: Settings, directory: Path, name: str | None) -> tuple[Manifest, Tally]:
-    from fileplane.files.backup_directory import chosen_snapshot, opened_for_restore  # noqa: PLC0415 - only this command needs them
-    from fileplane.files.restore import restore as put_back  # noqa: PLC0415
+    from fileplane.files.backup_directory import chosen_snapshot, opened_for_restore
+    from fileplane.files.restore import restore as put_back
 
     with opened_for_restore(directory) as opened:
         manifest = chosen_snapshot(opened, name, runtime.schema_version())
@@ -114,7 +114,7 @@ async def _restore(runtime: Runtime, settings: Settings, directory: Path, name: 
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    from fileplane.files.backup_directory import BackupFailed  # noqa: PLC0415 - only these commands need it
+    from fileplane.files.backup_directory import BackupFailed
 
     try:
         return asyncio.run(work)

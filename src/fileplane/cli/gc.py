@@ -78,7 +78,7 @@ async def _planned(runtime: Runtime, settings: Settings) -> Steps:
 
 
 async def _collected(runtime: Runtime, settings: Settings, wait: int) -> Collected | None:
-    from fileplane.ids import new_holder  # noqa: PLC0415 - only this command needs it
+    from fileplane.ids import new_holder
 
     holder, deadline = new_holder(), time.monotonic() + wait
     async with runtime.open_stores(settings) as stores:
@@ -91,8 +91,8 @@ async def _collected(runtime: Runtime, settings: Settings, wait: int) -> Collect
 
 
 def _janitor(metadata: MetadataStore, blobs: BlobStore, settings: Settings) -> Janitor:
-    from fileplane.clock import SystemClock  # noqa: PLC0415 - only this command needs them
-    from fileplane.files.janitor import Janitor  # noqa: PLC0415
+    from fileplane.clock import SystemClock
+    from fileplane.files.janitor import Janitor
 
     return Janitor(metadata, blobs, SystemClock(), settings)
 

@@ -10,7 +10,8 @@ Any number of janitors may run at once, on any number of nodes. A lease keeps th
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -76,21 +77,22 @@ class Janitor:
             return None
         done = Collected()
         try:
-            async for plan in self.plans(sweep=sweep):
-                done = _added(done, await self.execute(plan))
-                if not await self._metadata.take_lease(LEASE, holder, LEASE_SECONDS):
-                    break
-            else:
-                while await self._metadata.forget_old_entries(self._audit_before()):
-                    continue
-                JANITOR_SUCCEEDED.set(self._now())
+            async with aclosing(self.plans(sweep=sweep)) as plans:
+                async for plan in plans:
+                    done = _added(done, await self.execute(plan))
+                    if not await self._metadata.take_lease(LEASE, holder, LEASE_SECONDS):
+                        break
+                else:
+                    while await self._metadata.forget_old_entries(self._audit_before()):
+                        continue
+                    JANITOR_SUCCEEDED.set(self._now())
         finally:
             await self._metadata.release_lease(LEASE, holder)
         if done != Collected():
             _log.info("collected %d bytes: %s", done.bytes, done)
         return done
 
-    async def plans(self, *, sweep: bool = True) -> AsyncIterator[Plan]:
+    async def plans(self, *, sweep: bool = True) -> AsyncGenerator[Plan, None]:
         """What there is to do, in parts of at most :data:`BATCH` steps. Only looks."""
         metadata, now = self._metadata, self._now()
         async for ended in _pages(metadata.ended_files):

@@ -147,7 +147,7 @@ def drop(connection: apsw.Connection, files: Sequence[KeptFile], now: int) -> No
         values = {"project_id": file.project_id, "id": file.file_id, "now": now}
         row = connection.execute(SQL["end_at_once"], values).fetchone()
         if row is not None:
-            connection.execute(SQL["count_end"], {"project_id": file.project_id, "purpose": row[0]})
+            connection.execute(LIFECYCLE["count_deletion"], {"project_id": file.project_id, "purpose": row[0]})
         connection.execute(SQL["give_up"], values)
     gone = [Remains(file.project_id, file.file_id, file.blob_key, file.bytes, now) for file in files]
     mark_collected(connection, gone, now)

@@ -17,7 +17,7 @@ WHERE deleted_at IS NOT NULL AND collected_at IS NULL AND collect_after <= :now 
 ORDER BY collect_after, project_id, id LIMIT :limit;
 
 -- name: select_oldest_deleted
--- A project's deleted files that could still be restored, those that would be collected first at the front.
+-- A project's deleted files whose bytes are kept, those that would be collected first at the front.
 SELECT id, blob_key, bytes FROM files INDEXED BY deleted_by_end
 WHERE project_id = :project_id AND deleted_at IS NOT NULL AND collected_at IS NULL
 ORDER BY collect_after LIMIT :limit;
@@ -130,10 +130,6 @@ WHERE project_id = :project_id AND id = :id AND collected_at IS NULL AND NOT (de
 -- name: end_at_once
 -- A live file is deleted, whatever holds it; nothing is returned when it is not live.
 UPDATE files SET deleted_at = :now WHERE project_id = :project_id AND id = :id AND deleted_at IS NULL RETURNING purpose;
-
--- name: count_end
--- The counters that the end of a live file moves; its bytes still count until they are collected.
-UPDATE usage SET live_files = live_files - 1, deleted_files = deleted_files + 1 WHERE project_id = :project_id AND purpose = :purpose;
 
 -- name: recount
 -- What the counters should be, from the files themselves. One scan of them all.

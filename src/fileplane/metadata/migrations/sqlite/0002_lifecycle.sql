@@ -22,14 +22,14 @@ DROP INDEX files_by_purpose;
 DROP INDEX files_by_expiry;
 CREATE INDEX files_by_time ON files (project_id, created_at, id, ends_at, deleted_at) WHERE deleted_at IS NULL;
 CREATE INDEX files_by_purpose ON files (project_id, purpose, created_at, id, ends_at, deleted_at) WHERE deleted_at IS NULL;
-CREATE INDEX files_by_end ON files (project_id, ends_at, purpose, deleted_at) WHERE deleted_at IS NULL AND ends_at IS NOT NULL;
+CREATE INDEX files_by_end ON files (project_id, ends_at, purpose, bytes, deleted_at) WHERE deleted_at IS NULL AND ends_at IS NOT NULL;
 
 -- What can still be restored, listed like the rest, and what of it has to be subtracted from the counters.
 CREATE INDEX deleted_by_time ON files (project_id, created_at, id, collect_after, deleted_at, collected_at)
 WHERE deleted_at IS NOT NULL AND collected_at IS NULL;
 CREATE INDEX deleted_by_purpose ON files (project_id, purpose, created_at, id, collect_after, deleted_at, collected_at)
 WHERE deleted_at IS NOT NULL AND collected_at IS NULL;
-CREATE INDEX deleted_by_end ON files (project_id, collect_after, purpose, deleted_at, collected_at)
+CREATE INDEX deleted_by_end ON files (project_id, collect_after, purpose, bytes, deleted_at, collected_at)
 WHERE deleted_at IS NOT NULL AND collected_at IS NULL;
 
 -- What the janitor looks for, over all projects.
