@@ -20,6 +20,7 @@ from fileplane.ids import hash_api_key, new_api_key
 from fileplane.metadata.base import DatabaseDamaged
 from fileplane.metadata.sqlite_engine import prepare_database
 from fileplane.model import ALL_SCOPES
+from fileplane.secrets.master_key import MasterKeySource, MasterKeyUnusable, unlock
 from fileplane.settings import Settings
 
 _LOCK_NAME: Final = "server.lock"
@@ -53,6 +54,8 @@ class FirstStart:
 
     made: bool
     shown_key: str | None
+    master_key: Path | None = None
+    """Where a master key was made, if one was."""
 
 
 class ServerLock:
@@ -111,6 +114,8 @@ def prepare_data_directory(settings: Settings) -> tuple[ServerLock, FirstStart]:
             f"The data directory {data_dir} cannot be used: {error.strerror or error}. Make it writable and give it room, or choose "
             "another --data-dir."
         ) from error
+    except MasterKeyUnusable as error:
+        raise StartRefused(str(error)) from error
     except StorageUnavailable as error:
         raise StartRefused(
             f"The data directory {data_dir} cannot be written: {error.__cause__ or error}. Give it room and start again."
@@ -155,14 +160,17 @@ async def _start(settings: Settings) -> FirstStart:
     async with open_blobs(settings) as blobs:
         await sweep_abandoned_uploads(blobs)
     async with open_metadata(settings) as metadata:
+        source = MasterKeySource(settings.data_dir, settings.master_key)
+        _, key_made = await unlock(metadata, source)
+        master_key = source.path if key_made else None
         if await metadata.list_api_keys():
-            return FirstStart(made=False, shown_key=None)
+            return FirstStart(made=False, shown_key=None, master_key=master_key)
         chosen = settings.bootstrap_api_key
         if chosen is not None:
             check_chosen_key(chosen)
         key = chosen or new_api_key()
         made = await metadata.bootstrap(hash_api_key(key), key[-4:], ALL_SCOPES)
-    return FirstStart(made, key if made and chosen is None else None)
+    return FirstStart(made, key if made and chosen is None else None, master_key)
 
 
 def check_chosen_key(key: str) -> None:

@@ -19,7 +19,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 
 from fileplane.app import Application, create_application
-from fileplane.data_directory import ServerLock, StartRefused, prepare_data_directory
+from fileplane.data_directory import FirstStart, ServerLock, StartRefused, prepare_data_directory
 from fileplane.logs import configure_logging
 from fileplane.metrics_directory import metrics_directory, remove_metrics_directory
 from fileplane.settings import Settings
@@ -72,7 +72,7 @@ def serve(settings: Settings) -> None:
     _require_usable_certificate(settings)
     _require_free_port(settings)
     lock, first_start = prepare_data_directory(settings)
-    _announce(settings, first_start.shown_key, made=first_start.made)
+    _announce(settings, first_start)
     server = Granian(
         "fileplane",
         address=settings.host,
@@ -141,8 +141,8 @@ def _require_free_port(settings: Settings) -> None:
         ) from error
 
 
-def _announce(settings: Settings, shown_key: str | None, *, made: bool) -> None:
-    url = base_url(settings)
+def _announce(settings: Settings, first_start: FirstStart) -> None:
+    url, shown_key = base_url(settings), first_start.shown_key
     lines = [f"Fileplane serves {url} from {settings.data_dir.absolute()}"]
     if shown_key is not None:
         lines += [
@@ -155,7 +155,13 @@ def _announce(settings: Settings, shown_key: str | None, *, made: bool) -> None:
             "",
             f'    curl {url}/files -H "Authorization: Bearer {shown_key}" -F purpose=user_data -F file=@README.md',
         ]
-    elif made:
+    elif first_start.made:
         lines += ["", "The first API key is the one in FILEPLANE_BOOTSTRAP_API_KEY."]
+    if first_start.master_key is not None:
+        lines += [
+            "",
+            f"A master key was made in {first_start.master_key.absolute()}: it encrypts the providers' credentials that are stored.",
+            "Keep a copy of it apart from the backups, which never hold it: without it those credentials are lost.",
+        ]
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()

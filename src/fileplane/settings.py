@@ -6,6 +6,8 @@ A later source wins over an earlier one: default, TOML file, environment, comman
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import os
 import re
@@ -18,6 +20,9 @@ from typing import Any, Final
 ENVIRONMENT_PREFIX: Final = "FILEPLANE_"
 _FILE_SUFFIX: Final = "_FILE"
 REDACTED: Final = "********"
+_KEY_BYTES: Final = 32
+_FEWEST_BYTES: Final = 12  # different ones: random keys have some 30, and fewer than this never
+_SECRET_PATTERN: Final = re.compile(r"env:[A-Za-z0-9_*]+|file:/[^\x00-\x1f\x7f]+")
 _SIZE: Final = re.compile(r"(\d+)\s*(B|KB|MB|GB|TB|KIB|MIB|GIB|TIB)?", re.IGNORECASE)
 _POWERS: Final = {"K": 1, "M": 2, "G": 3, "T": 4}
 
@@ -100,6 +105,26 @@ def _names(value: object) -> tuple[str, ...]:
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ValueError("a list of names, separated by commas in the environment")
     return tuple(item.strip() for item in items if item.strip())
+
+
+def parse_key(value: object) -> bytes:
+    """A random 256-bit key, from base64 or hex."""
+    expected = "32 random bytes in base64 or hex, such as `openssl rand -base64 32` prints"
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        key = bytes.fromhex(text) if len(text) == _KEY_BYTES * 2 else base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != _KEY_BYTES or len(set(key)) < _FEWEST_BYTES:
+        raise ValueError(expected)
+    return key
+
+
+def _secret_patterns(value: object) -> tuple[str, ...]:
+    patterns = _names(value)
+    if not all(_SECRET_PATTERN.fullmatch(pattern) for pattern in patterns):
+        raise ValueError("a list of patterns such as env:OPENAI_* or file:/run/secrets/*")
+    return patterns
 
 
 def _networks(value: object) -> tuple[str, ...]:
@@ -235,6 +260,20 @@ class Settings:
     metadata_deadline_seconds: float = _setting(10.0, _seconds(0.1), "Longest wait for the database before a request is answered 503.")
     storage_deadline_seconds: float = _setting(
         60.0, _seconds(0.1), "Longest wait for one step of the blob store before a request is answered 503."
+    )
+
+    master_key: bytes | None = _setting(
+        None,
+        parse_key,
+        "Key that the stored credentials of providers are encrypted with: 32 random bytes in base64 or hex. Without it, the one in "
+        "`master.key` in the data directory, which is made at first start and never part of a backup.",
+        secret=True,
+    )
+    secret_refs_allow: tuple[str, ...] = _setting(
+        (),
+        _secret_patterns,
+        "References that a stored credential may be instead of a secret, such as `env:OPENAI_*` or `file:/run/secrets/*`; `*` stands for "
+        "any characters but `/`.",
     )
 
     base_url: str = _setting("http://127.0.0.1:8787/v1", _text, "Server that the client commands talk to.", fallback="OPENAI_BASE_URL")

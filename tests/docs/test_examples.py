@@ -13,6 +13,7 @@ import pytest
 
 from fileplane.http.lifecycle_handlers import HoldRequest
 from fileplane.http.schemas import AuditRecord, ErrorEnvelope, FileList, FileObject, FileValidation
+from fileplane.routing.configs import parse_config
 from support.documents import ROOT, Block, blocks
 from support.server import RunningServer, fileplane_environment
 
@@ -61,10 +62,15 @@ def test_there_are_examples_of_every_client():
         assert any(client in text for text in shown), client
 
 
-@pytest.mark.parametrize("block", [block for block in blocks("json") if block.path.name != "operations.md"], ids=str)
+@pytest.mark.parametrize("block", [block for block in blocks("json") if block.path.name not in {"operations.md", "configs.md"}], ids=str)
 def test_every_answer_that_is_shown_is_one(block: Block):
     value = json.loads(block.text)
     by_object = {"file": FileObject, "list": FileList, "file.validation": FileValidation}
     by_member = {"error": ErrorEnvelope, "timestamp": AuditRecord, "reason": HoldRequest}
     (form,) = [by_object[value["object"]]] if "object" in value else [by_member[name] for name in by_member if name in value]
     assert msgspec.to_builtins(msgspec.convert(value, form)) == value
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("json") if block.path.name == "configs.md"], ids=str)
+def test_every_config_that_is_shown_is_one(block: Block):
+    assert parse_config(block.text).ignored == ()

@@ -25,7 +25,16 @@ from fileplane.http.multipart import boundary_of, read_form
 from fileplane.http.parameters import list_parameters, parse_list_query
 from fileplane.ids import openai_style, parse_file_id
 from fileplane.model import ALL_SCOPES, File, Principal
+from fileplane.routing.config_documents import redacted, to_document
+from fileplane.routing.config_json import LARGEST_DOCUMENT
+from fileplane.routing.config_values import Config
+from fileplane.routing.config_values import Target as ConfigTarget
+from fileplane.routing.configs import parse_config
 from fileplane.routing.headers import require_native
+from fileplane.routing.pattern_syntax import PatternError
+from fileplane.routing.patterns import LONGEST_TEXT, MOST_STEPS, Pattern
+from fileplane.routing.plans import plan_route
+from fileplane.routing.route_requests import read_route_request
 from fileplane.settings import Settings, SettingsError, load_settings
 from support.disposition import parse_disposition
 
@@ -152,6 +161,58 @@ def routing_headers(data: bytes) -> None:
         assert refusal.param in headers
 
 
+def configs(data: bytes) -> None:
+    """A routing config. One that is understood stays the same when it is written and read again, and has a plan for most requests."""
+    with suppress(FileplaneError):
+        config = parse_config(data[:LARGEST_DOCUMENT])
+        written = to_document(config, reveal=True)
+        assert parse_config(written) == config
+        assert redacted(written) == to_document(config)
+        assert config.ignored or not any(target.ignored for target in config.root.targets)
+        _plan(config)
+
+
+def _plan(config: Config) -> None:
+    headers = {"x-portkey-provider": "openai", "x-portkey-metadata": '{"plan": "pro", "size": 5}'}
+    if any(target.config for target in _leaves(config)):
+        return
+    plan = plan_route(config, read_route_request(headers, pathname="/v1/files/a/content"), lambda: 0.5, from_caller=True)
+    for number, attempt in enumerate(plan.attempts):
+        assert attempt.target.credential.names_a_provider
+        assert attempt.target.credential.virtual_key is None or attempt.target.options.custom_host is None
+        assert all(number < way.attempt < len(plan.attempts) for way in attempt.exits)
+
+
+def _leaves(config: Config) -> list[ConfigTarget]:
+    found, waiting = [], [config.root]
+    while waiting:
+        target = waiting.pop()
+        waiting += target.targets
+        if not target.targets:
+            found.append(target)
+    return found
+
+
+def route_headers(data: bytes) -> None:
+    """Header lines, which say to which provider a request goes, as whom and how."""
+    lines = [line.partition(":") for line in data.decode("latin-1").split("\n")]
+    with suppress(FileplaneError):
+        request = read_route_request({name.strip().lower(): value.strip() for name, _, value in lines}, pathname="/")
+        assert request.options.custom_host is None or request.options.custom_host.isascii()
+        assert not {"authorization", "cookie", "x-portkey-api-key"} & set(request.options.forward_headers or ())
+        assert request.credential.provider is None or "@" not in request.credential.provider
+
+
+def patterns(data: bytes) -> None:
+    """A pattern, up to the first end of a line, and the text that it is searched in."""
+    source, _, text = data.decode("utf-8", "replace").partition("\n")
+    with suppress(PatternError):
+        pattern = Pattern(source)
+        assert pattern.steps <= MOST_STEPS
+        found = pattern.search(text[:LONGEST_TEXT])
+        assert found is pattern.search(text[:LONGEST_TEXT])
+
+
 def settings_sources(data: bytes) -> None:
     """An environment, up to the first empty line, and a configuration file after it."""
     environment, _, config = data.partition(b"\n\n")
@@ -172,5 +233,17 @@ def _config_path() -> Path:
 
 
 TARGETS: Final[dict[str, Target]] = {
-    target.__name__: target for target in (multipart, ranges, list_query, file_ids, file_names, routing_headers, settings_sources)
+    target.__name__: target
+    for target in (
+        multipart,
+        ranges,
+        list_query,
+        file_ids,
+        file_names,
+        routing_headers,
+        configs,
+        route_headers,
+        patterns,
+        settings_sources,
+    )
 }

@@ -29,6 +29,7 @@ from fileplane.model import FileQuery, Usage
 from fileplane.testing.clock import ManualClock
 from fileplane.testing.lifecycle_suite import MetadataLifecycleSuite
 from fileplane.testing.metadata_store_suite import MetadataStoreSuite, record_file
+from fileplane.testing.secrets_suite import MetadataSecretsSuite
 from fileplane.testing.upkeep_suite import MetadataUpkeepSuite
 
 
@@ -39,7 +40,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-class TestSqliteMetadataStore(MetadataStoreSuite, MetadataLifecycleSuite, MetadataUpkeepSuite):
+class TestSqliteMetadataStore(MetadataStoreSuite, MetadataLifecycleSuite, MetadataUpkeepSuite, MetadataSecretsSuite):
     @pytest.fixture
     async def store(self, path: Path, clock: ManualClock) -> AsyncIterator[SqliteMetadataStore]:
         store = SqliteMetadataStore(path, clock)

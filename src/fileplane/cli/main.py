@@ -19,6 +19,7 @@ from fileplane.cli.key import key
 from fileplane.cli.ls import ls
 from fileplane.cli.project import project
 from fileplane.cli.rm import rm
+from fileplane.cli.secrets import secrets
 from fileplane.cli.serve import serve
 from fileplane.cli.settings import settings
 from fileplane.cli.undelete import undelete
@@ -71,3 +72,4 @@ for client_command in (upload, ls, get, cat, rm, undelete):
     cli.command(epilog=_CLIENT_EPILOGUE)(client_command)
 cli.add_typer(project, name="project", epilog=_EPILOGUE)
 cli.add_typer(key, name="key", epilog=_EPILOGUE)
+cli.add_typer(secrets, name="secrets", epilog=_EPILOGUE)

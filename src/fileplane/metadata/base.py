@@ -5,10 +5,11 @@ Every method that touches a file takes the project first: there is no way to add
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from fileplane.credentials import DataKey, NewDataKey, NewVirtualKey, Sealed, VirtualKey
 from fileplane.model import (
     ApiKey,
     AuditPage,
@@ -36,6 +37,34 @@ class CursorNotFound(Exception):
 
 class NameTaken(Exception):
     """A project of that name exists."""
+
+
+class SlugTaken(Exception):
+    """A virtual key has that slug, in this project or another: slugs are the organisation's."""
+
+
+class UnknownProject(Exception):
+    """There is no project with that id."""
+
+
+class VirtualKeyNotFound(Exception):
+    """No virtual key has that slug."""
+
+
+class VirtualKeyChanged(Exception):
+    """The virtual key was changed since it was read. Nothing was changed now; read it again."""
+
+
+class DataKeyRetired(Exception):
+    """Fields were encrypted with a data key that encrypts no more, or is gone. Nothing was changed; encrypt them again."""
+
+
+class DataKeysChanged(Exception):
+    """There are other data keys than those that were to be wrapped anew. Nothing was changed; read them again."""
+
+
+class MasterKeyChanged(Exception):
+    """The data keys are wrapped by another master key by now. Nothing was changed."""
 
 
 class DatabaseUnusable(Exception):
@@ -224,6 +253,71 @@ class MetadataStore(Protocol):
 
     async def condemn_blobs(self, blob_keys: Sequence[str]) -> list[str]:
         """Those of the keys that no file refers to, and to which :meth:`create_file` lets none refer any more: they may be removed."""
+        ...
+
+    async def master_key_id(self) -> str | None:
+        """The id of the master key that the data keys are wrapped by, or None when none was ever adopted."""
+        ...
+
+    async def adopt_master_key(self, key_id: str) -> str:
+        """Puts a master key in force, if none is, or if nothing is wrapped by the one that is. Returns the one in force now."""
+        ...
+
+    async def list_data_keys(self) -> list[DataKey]:
+        """Every data key, oldest first. At most one is active."""
+        ...
+
+    async def replace_data_key(self, new: NewDataKey, replaced_id: str | None, origin: Origin) -> bool:
+        """Makes ``new`` the active data key and retires the one before, unless another than ``replaced_id`` is active. Whether it did.
+
+        Raises :class:`MasterKeyChanged`.
+        """
+        ...
+
+    async def rewrap_data_keys(self, old_master_key_id: str, new_master_key_id: str, wrapped: Mapping[str, bytes], origin: Origin) -> None:
+        """Puts a new master key in force together with all data keys, by id, as it has wrapped them.
+
+        Raises :class:`MasterKeyChanged` when the old one is not in force, and :class:`DataKeysChanged`.
+        """
+        ...
+
+    async def drop_unused_data_keys(self, origin: Origin) -> list[str]:
+        """Removes the retired data keys that no ciphertext needs, for good. Returns their ids."""
+        ...
+
+    async def create_virtual_key(self, new: NewVirtualKey, origin: Origin) -> VirtualKey:
+        """Records a virtual key. Raises :class:`SlugTaken`, :class:`UnknownProject` or :class:`DataKeyRetired`."""
+        ...
+
+    async def update_virtual_key(self, before: VirtualKey, new: NewVirtualKey, origin: Origin) -> VirtualKey:
+        """Puts everything of ``new`` but slug and provider in place of ``before``, which has the same id.
+
+        Ciphertexts of ``before`` may be carried over as they are. Raises :class:`VirtualKeyNotFound`, :class:`VirtualKeyChanged` when it
+        is no longer as ``before``, :class:`UnknownProject` or :class:`DataKeyRetired`.
+        """
+        ...
+
+    async def reseal_virtual_key(self, before: VirtualKey, sealed: Sealed, origin: Origin) -> bool:
+        """Puts the same fields, encrypted anew, in place of those of ``before``. False when it was changed or deleted meanwhile.
+
+        Raises :class:`DataKeyRetired`.
+        """
+        ...
+
+    async def delete_virtual_key(self, slug: str, origin: Origin) -> None:
+        """Removes a virtual key and its ciphertexts for good. Raises :class:`VirtualKeyNotFound`."""
+        ...
+
+    async def get_virtual_key(self, slug: str) -> VirtualKey:
+        """Raises :class:`VirtualKeyNotFound`. Which projects may use it, the caller has to heed."""
+        ...
+
+    async def list_virtual_keys(self, project_id: str | None = None) -> list[VirtualKey]:
+        """Those that a project may use, or all, oldest first."""
+        ...
+
+    async def stale_virtual_keys(self, after: str, limit: int) -> list[VirtualKey]:
+        """Those with ciphertexts under a retired data key, in the order of their ids, after the id ``after`` (at first an empty text)."""
         ...
 
     async def take_lease(self, name: str, holder: str, seconds: int) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import apsw
 
 from fileplane.clock import Clock
+from fileplane.credentials import DataKey, NewDataKey, NewVirtualKey, Sealed, VirtualKey
 from fileplane.metadata import sqlite_files as files
 from fileplane.metadata import sqlite_keys as keys
 from fileplane.metadata import sqlite_lifecycle as lifecycle
+from fileplane.metadata import sqlite_secrets as secrets
 from fileplane.metadata import sqlite_upkeep as upkeep
 from fileplane.metadata.sqlite_engine import CACHE_BYTES, SqliteEngine, snapshot
 from fileplane.model import (
@@ -204,6 +206,64 @@ class SqliteMetadataStore:
     async def condemn_blobs(self, blob_keys: Sequence[str]) -> list[str]:
         """See :meth:`MetadataStore.condemn_blobs`."""
         return await self._engine.write(lambda connection: upkeep.condemn(connection, blob_keys, self._now()))
+
+    async def master_key_id(self) -> str | None:
+        """See :meth:`MetadataStore.master_key_id`."""
+        return await self._engine.read(secrets.master_key_id)
+
+    async def adopt_master_key(self, key_id: str) -> str:
+        """See :meth:`MetadataStore.adopt_master_key`."""
+        return await self._engine.write(lambda connection: secrets.adopt_master_key(connection, key_id, self._now()))
+
+    async def list_data_keys(self) -> list[DataKey]:
+        """See :meth:`MetadataStore.list_data_keys`."""
+        return await self._engine.read(secrets.data_keys)
+
+    async def replace_data_key(self, new: NewDataKey, replaced_id: str | None, origin: Origin) -> bool:
+        """See :meth:`MetadataStore.replace_data_key`."""
+        return await self._engine.write(
+            lambda connection: secrets.replace_data_key(connection, new, replaced_id, origin, self._clock.now_ms())
+        )
+
+    async def rewrap_data_keys(self, old_master_key_id: str, new_master_key_id: str, wrapped: Mapping[str, bytes], origin: Origin) -> None:
+        """See :meth:`MetadataStore.rewrap_data_keys`."""
+        await self._engine.write(
+            lambda connection: secrets.rewrap_data_keys(
+                connection, old_master_key_id, new_master_key_id, wrapped, origin, self._clock.now_ms()
+            )
+        )
+
+    async def drop_unused_data_keys(self, origin: Origin) -> list[str]:
+        """See :meth:`MetadataStore.drop_unused_data_keys`."""
+        return await self._engine.write(lambda connection: secrets.drop_unused_data_keys(connection, origin, self._clock.now_ms()))
+
+    async def create_virtual_key(self, new: NewVirtualKey, origin: Origin) -> VirtualKey:
+        """See :meth:`MetadataStore.create_virtual_key`."""
+        return await self._engine.write(lambda connection: secrets.create(connection, new, origin, self._clock.now_ms()))
+
+    async def update_virtual_key(self, before: VirtualKey, new: NewVirtualKey, origin: Origin) -> VirtualKey:
+        """See :meth:`MetadataStore.update_virtual_key`."""
+        return await self._engine.write(lambda connection: secrets.update(connection, before, new, origin, self._clock.now_ms()))
+
+    async def reseal_virtual_key(self, before: VirtualKey, sealed: Sealed, origin: Origin) -> bool:
+        """See :meth:`MetadataStore.reseal_virtual_key`."""
+        return await self._engine.write(lambda connection: secrets.reseal(connection, before, sealed, origin, self._clock.now_ms()))
+
+    async def delete_virtual_key(self, slug: str, origin: Origin) -> None:
+        """See :meth:`MetadataStore.delete_virtual_key`."""
+        await self._engine.write(lambda connection: secrets.delete(connection, slug, origin, self._clock.now_ms()))
+
+    async def get_virtual_key(self, slug: str) -> VirtualKey:
+        """See :meth:`MetadataStore.get_virtual_key`."""
+        return await self._engine.read(lambda connection: secrets.get(connection, slug))
+
+    async def list_virtual_keys(self, project_id: str | None = None) -> list[VirtualKey]:
+        """See :meth:`MetadataStore.list_virtual_keys`."""
+        return await self._engine.read(lambda connection: secrets.virtual_keys(connection, project_id))
+
+    async def stale_virtual_keys(self, after: str, limit: int) -> list[VirtualKey]:
+        """See :meth:`MetadataStore.stale_virtual_keys`."""
+        return await self._engine.read(lambda connection: secrets.stale_virtual_keys(connection, after, limit))
 
     async def take_lease(self, name: str, holder: str, seconds: int) -> bool:
         """See :meth:`MetadataStore.take_lease`."""
