@@ -28,6 +28,7 @@ from fileplane.http.audit_handlers import audit_parameters
 from fileplane.http.openapi import first_line
 from fileplane.http.parameters import Parameter, list_parameters
 from fileplane.http.routes import OPERATIONS
+from fileplane.metrics import METRICS
 from fileplane.settings import Settings, parse_size, show, variables_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -74,6 +75,12 @@ def parameter_table(declare: Callable[[Settings], tuple[Parameter, ...]]) -> str
     return _table(("parameter", "values", "default", "meaning"), rows)
 
 
+def metrics_table() -> str:
+    """Everything that is counted."""
+    rows = ((f"`{metric.name}`", ", ".join(f"`{label}`" for label in metric.labels), _escaped(metric.description)) for metric in METRICS)
+    return _table(("metric", "labels", "what it says"), rows)
+
+
 def exit_code_table() -> str:
     """Every exit code of the command line."""
     return _table(("code", "meaning"), ((str(int(code)), _escaped(meaning)) for code, meaning in EXIT_CODE_HELP.items()))
@@ -91,6 +98,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "list parameters": partial(parameter_table, list_parameters),
     "audit parameters": partial(parameter_table, audit_parameters),
     "exit codes": exit_code_table,
+    "metrics": metrics_table,
     "commands": command_reference,
 }
 

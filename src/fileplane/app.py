@@ -6,14 +6,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Final, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fileplane.blobs.base import BlobStore
 from fileplane.blobs.local import LocalBlobStore
 from fileplane.clock import SystemClock
 from fileplane.files.janitor import Janitor
 from fileplane.files.native import NativeFiles
+from fileplane.files.reading import begin_counting_damage
 from fileplane.files.rounds import repeated
 from fileplane.files.scrub import Scrub
 from fileplane.http.auth import Authenticator
@@ -25,7 +27,10 @@ from fileplane.logs import configure_logging, flush_logs
 from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metrics import start_metrics
+from fileplane.observation import Observation, tell_of_start
 from fileplane.settings import Settings
+from fileplane.tracing.spans import start_tracing, stop_tracing
+from fileplane.tracing.stores import TracedBlobStore, TracedMetadataStore
 
 DATABASE_NAME: Final = "fileplane.db"
 BLOBS_NAME: Final = "blobs"
@@ -65,15 +70,44 @@ async def open_blobs(settings: Settings) -> AsyncIterator[LocalBlobStore]:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything that requests need, released in reverse order."""
     start_metrics()
+    tell_of_start(settings, SystemClock())
+    begin_counting_damage()
     async with AsyncExitStack() as stack:
         metadata = await stack.enter_async_context(open_metadata(settings))
-        blobs = await stack.enter_async_context(open_blobs(settings))
+        blobs: BlobStore = await stack.enter_async_context(open_blobs(settings))
+        await stack.enter_async_context(_observing(metadata, blobs, settings))
+        if settings.otlp_endpoint is not None:
+            await stack.enter_async_context(_tracing(settings.otlp_endpoint, settings.trace_sample_ratio))
+            metadata, blobs = cast("MetadataStore", TracedMetadataStore(metadata)), TracedBlobStore(blobs)
         janitor = Janitor(metadata, blobs, SystemClock(), settings)
         files = NativeFiles(metadata, blobs, janitor, settings)
         authenticator = Authenticator(metadata, SystemClock(), settings.key_cache_seconds)
         await stack.enter_async_context(_upkeep(janitor, settings))
         await stack.enter_async_context(_scrubbing(Scrub(metadata, blobs, SystemClock(), settings), settings))
         yield Services(settings, metadata, blobs, files, authenticator)
+
+
+def _observing(metadata: MetadataStore, blobs: BlobStore, settings: Settings) -> AbstractAsyncContextManager[None]:
+    observation = Observation(metadata, SystemClock(), settings.data_dir / DATABASE_NAME, settings.data_dir / BLOBS_NAME)
+    scrub = Scrub(metadata, blobs, SystemClock(), settings)
+
+    async def look() -> None:
+        await observation.look()
+        await scrub.tell_last_round()
+
+    return repeated("observation", settings.metrics_interval_seconds, look, at_once=True)
+
+
+@asynccontextmanager
+async def _tracing(endpoint: str, sample_ratio: float) -> AsyncIterator[None]:
+    # Imported here, so that servers without a collector neither need nor load the libraries.
+    from fileplane.tracing.export import Collector  # noqa: PLC0415
+
+    start_tracing(Collector(endpoint, sample_ratio))
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(stop_tracing)
 
 
 def _upkeep(janitor: Janitor, settings: Settings) -> AbstractAsyncContextManager[None]:

@@ -22,8 +22,15 @@ if TYPE_CHECKING:
 
 DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_FILE_BYTES: Final = 128 * 1024
-_KINDS: Final = ("counter", "histogram", "gauge_livesum", "gauge_max")
+_FILE_BYTES: Final = {
+    "counter": 256 * 1024,
+    "histogram": 1024 * 1024,
+    "gauge_livesum": 16 * 1024,
+    "gauge_max": 16 * 1024,
+    "gauge_min": 16 * 1024,
+    "gauge_mostrecent": 16 * 1024,
+}
+"""The files of a worker, and room for all that they may come to hold: every operation with every class of status."""
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0)
 
 _log = logging.getLogger(__name__)
@@ -114,30 +121,99 @@ class LatestTime(_Metric):
             child.set(seconds)
 
 
+class EarliestTime(LatestTime):
+    """The earliest time that any worker knows of, in seconds since the epoch."""
+
+    def _make(self, registry: CollectorRegistry) -> Any:
+        return _library().Gauge(self.name, self.description, self.labels, registry=registry, multiprocess_mode="min")
+
+
+class Level(_Metric):
+    """What is so at the moment for the whole server, whichever worker has looked last."""
+
+    def _make(self, registry: CollectorRegistry) -> Any:
+        return _library().Gauge(self.name, self.description, self.labels, registry=registry, multiprocess_mode="mostrecent")
+
+    def set(self, value: float, *labels: str) -> None:
+        """It is so now."""
+        child = self._children.get(labels) or self._child(labels)
+        if child is not None:
+            child.set(value)
+
+
+class InUse(Level):
+    """What each worker that is running uses of something, added up."""
+
+    def _make(self, registry: CollectorRegistry) -> Any:
+        return _library().Gauge(self.name, self.description, self.labels, registry=registry, multiprocess_mode="livesum")
+
+
 METRICS: Final[list[_Metric]] = []
 """All of them, in the order in which they are made below."""
 
 REQUESTS: Final = Counter("fileplane_requests_total", "Requests answered, by operation and class of status.", ("operation", "status_class"))
 REQUEST_SECONDS: Final = Durations(
-    "fileplane_request_duration_seconds", "From the head of a request to the end of its answer, or to its hand-over.", ("operation",)
+    "fileplane_request_duration_seconds",
+    "From the head of a request to the end of its answer, or to its hand-over: a histogram of `duration_ms` of the access lines.",
+    ("operation", "status_class"),
 )
-BYTES_IN: Final = Counter("fileplane_request_bytes_total", "Bytes of request bodies, counted when the request ends.", ("operation",))
-BYTES_OUT: Final = Counter("fileplane_response_bytes_total", "Bytes of answers' bodies, counted when the request ends.", ("operation",))
+BYTES_IN: Final = Counter(
+    "fileplane_request_bytes_total", "Bytes of request bodies, counted when the request ends.", ("operation", "status_class")
+)
+BYTES_OUT: Final = Counter(
+    "fileplane_response_bytes_total", "Bytes of answers' bodies, counted when the request ends.", ("operation", "status_class")
+)
 UPLOADS_IN_PROGRESS: Final = InProgress("fileplane_uploads_in_progress", "Uploads that are being received.")
 IDEMPOTENT_REPLAYS: Final = Counter("fileplane_idempotent_replays_total", "Uploads that were answered with the file of an earlier one.")
 VERDICTS: Final = Counter("fileplane_validation_verdicts_total", "JSONL files validated, by purpose and verdict.", ("purpose", "verdict"))
 INTEGRITY_FAILURES: Final = Counter(
-    "fileplane_integrity_failures_total", "Stored bytes found missing or damaged, by what is wrong and who found it.", ("kind", "source")
+    "fileplane_integrity_failures_total",
+    "Stored bytes found missing or damaged, by what is wrong, and found on a `read`, by `verify` or by the `scrub`.",
+    ("kind", "source"),
 )
 SCRUBBED_BYTES: Final = Counter("fileplane_scrub_bytes_total", "Bytes that the scrub has read and compared with their hashes.")
 SCRUBBED_FILES: Final = Counter("fileplane_scrub_files_total", "Files that the scrub has looked at.")
-SCRUB_COMPLETED: Final = LatestTime("fileplane_scrub_last_completed_timestamp_seconds", "When the scrub had last gone round all files.")
-COLLECTED_BYTES: Final = Counter("fileplane_janitor_collected_bytes_total", "Bytes that the janitor has removed.", ("kind",))
-COLLECTED_FILES: Final = Counter("fileplane_janitor_collected_files_total", "Blobs that the janitor has removed.", ("kind",))
-JANITOR_FAILURES: Final = Counter("fileplane_janitor_failures_total", "Blobs that the janitor could not remove when it tried.")
-JANITOR_SUCCEEDED: Final = LatestTime(
-    "fileplane_janitor_last_success_timestamp_seconds", "When a pass of the janitor last came to its end."
+SCRUB_COMPLETED: Final = LatestTime(
+    "fileplane_scrub_last_completed_timestamp_seconds",
+    "When the scrub had last gone round all files, also before the start; 0 for never.",
 )
+SCRUB_INTERVAL: Final = Level("fileplane_scrub_interval_seconds", "The setting `scrub_interval_seconds`, or 0 where the scrub is off.")
+SCRUB_RATE: Final = Level("fileplane_scrub_bytes_per_second", "The setting `scrub_bytes_per_second`; 0 where the scrub is off.")
+COLLECTED_BYTES: Final = Counter(
+    "fileplane_janitor_collected_bytes_total", "Bytes that the janitor has removed: of a `file`, an `orphan` or a `temporary`.", ("kind",)
+)
+COLLECTED_FILES: Final = Counter(
+    "fileplane_janitor_collected_files_total", "Blobs that the janitor has removed, by the same kinds.", ("kind",)
+)
+JANITOR_FAILURES: Final = Counter(
+    "fileplane_janitor_failures_total", "Blobs that the janitor could not remove when it tried; it tries again."
+)
+JANITOR_SUCCEEDED: Final = LatestTime(
+    "fileplane_janitor_last_success_timestamp_seconds", "When a pass of the janitor last came to its end; 0 for not since the start."
+)
+JANITOR_INTERVAL: Final = Level("fileplane_janitor_interval_seconds", "The setting `janitor_interval_seconds`; 0 where it does not run.")
+LIVE_FILES: Final = Level("fileplane_live_files", "Files that are neither deleted nor found to have expired, of all projects.")
+DELETED_FILES: Final = Level("fileplane_deleted_files", "Deleted and expired files whose bytes are still kept.")
+STORED_BYTES: Final = Level("fileplane_stored_bytes", "Bytes of all files that are kept, deleted ones included.")
+DATABASE_BYTES: Final = Level("fileplane_database_bytes", "Size of the database and of its log.")
+DISK_FREE: Final = Level("fileplane_disk_free_bytes", "Room left on the disk of the `blobs` or of the `database`.", ("disk",))
+DISK_SIZE: Final = Level("fileplane_disk_size_bytes", "Size of the disk of the `blobs` or of the `database`.", ("disk",))
+LEAST_FREE: Final = Level("fileplane_min_free_disk_bytes", "The setting `min_free_disk_bytes`: with less room, uploads are refused.")
+STORAGE_LOOKED_AT: Final = LatestTime(
+    "fileplane_storage_last_observed_timestamp_seconds", "When the numbers of files, bytes and disks above were last brought up to date."
+)
+STARTED: Final = EarliestTime("fileplane_start_timestamp_seconds", "When the server started.")
+WORKERS: Final = InUse("fileplane_workers", "Workers that are running.")
+WORKER_STARTS: Final = Counter("fileplane_worker_starts_total", "Workers that have started, those that replaced another included.")
+CPU_SECONDS: Final = Counter("fileplane_process_cpu_seconds_total", "Processor time that the workers have used.")
+RESIDENT_BYTES: Final = InUse("fileplane_process_resident_memory_bytes", "Memory that the workers have in use. On Linux alone.")
+DESCRIPTORS: Final = InUse("fileplane_process_open_descriptors", "Descriptors that the workers have open. On Linux alone.")
+SPANS: Final = Counter(
+    "fileplane_trace_spans_total",
+    "Spans that were `exported`, or lost: the queue was full (`dropped`), the collector `failed`.",
+    ("outcome",),
+)
+BUILD: Final = Level("fileplane_build_info", "1, with the version that runs.", ("version",))
 
 _registry: CollectorRegistry | None = None
 
@@ -153,6 +229,12 @@ def start_metrics() -> None:
     _registry = library.CollectorRegistry()
     for metric in METRICS:
         metric.start(_registry)
+
+
+def metrics_are_shared() -> bool:
+    """Whether the workers keep their numbers where other processes, such as the one that supervises them, can add them up."""
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    return directory is not None and Path(directory).is_dir()
 
 
 def render_metrics() -> bytes:
@@ -184,10 +266,10 @@ def _prepare_files() -> None:
     try:
         for path in Path(directory).glob(f"gauge_live*_{os.getpid()}.db"):
             path.unlink()  # of an earlier process with this number
-        for kind in _KINDS:
+        for kind, size in _FILE_BYTES.items():
             path = Path(directory, f"{kind}_{os.getpid()}.db")
             if not path.exists():
-                path.write_bytes(bytes(_FILE_BYTES))
+                path.write_bytes(bytes(size))
     except OSError as error:
         del os.environ[DIRECTORY_VARIABLE]
         _log.warning("the metrics are of this worker alone, since %s cannot be used: %s", directory, error)

@@ -25,15 +25,17 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def metrics_directory(workers: int) -> Iterator[None]:
-    """For the length of a block, ``workers`` processes started in it add up their numbers. One worker needs no directory for that.
+def metrics_directory(*, needed: bool) -> Iterator[None]:
+    """For the length of a block, the processes started in it add up their numbers, if that is ``needed``.
+
+    One worker that is asked itself needs no directory for that.
 
     Without any place for it the server runs all the same, and each worker tells its own numbers.
     """
     os.environ.pop(DIRECTORY_VARIABLE, None)
     parent = _parent()
     made, lock = None, None
-    if workers > 1:
+    if needed:
         try:
             _remove_abandoned(parent)
             made, lock = _make(parent)

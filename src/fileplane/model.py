@@ -293,6 +293,15 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreUsage:
+    """What all projects keep together: ``deleted_files`` are those whose bytes still count in ``stored_bytes``."""
+
+    live_files: int
+    deleted_files: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """``length`` bytes from ``start``; never empty, always within the blob it is used on."""
 

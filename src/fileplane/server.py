@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import multiprocessing
 import os
 import resource
@@ -18,10 +19,12 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 
+from fileplane.addresses import parse_address
 from fileplane.app import Application, create_application
 from fileplane.data_directory import FirstStart, ServerLock, StartRefused, prepare_data_directory
 from fileplane.logs import configure_logging
 from fileplane.metrics_directory import metrics_directory, remove_metrics_directory
+from fileplane.metrics_listener import bind_metrics, metrics_told
 from fileplane.settings import Settings
 
 _LOGGING: Final[dict[str, Any]] = {
@@ -31,6 +34,9 @@ _LOGGING: Final[dict[str, Any]] = {
     "loggers": {"_granian": {"level": "WARNING", "handlers": ["fileplane"], "propagate": False}},
 }
 
+TRACING_PACKAGES: Final = ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http")
+"""What the extra ``tracing`` consists of."""
+_TRACING_MODULES: Final = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 _PARENT_CHECK_SECONDS: Final = 1.0
 _DESCRIPTORS: Final = 65_536
 _FEWEST_CONNECTIONS: Final = 128
@@ -71,6 +77,8 @@ def serve(settings: Settings) -> None:
     _raise_descriptor_limit()
     _require_usable_certificate(settings)
     _require_free_port(settings)
+    _require_tracing_libraries(settings)
+    _require_free_metrics_address(settings)
     lock, first_start = prepare_data_directory(settings)
     _announce(settings, first_start)
     server = Granian(
@@ -91,7 +99,8 @@ def serve(settings: Settings) -> None:
         workers_kill_timeout=settings.drain_seconds,
         respawn_failed_workers=True,
     )
-    with metrics_directory(settings.workers):
+    shared = settings.workers > 1 or settings.metrics_address is not None
+    with metrics_directory(needed=shared), metrics_told(_bind_metrics(settings)):
         server.serve(target_loader=functools.partial(load_application, settings), wrap_loader=False)
     del lock
 
@@ -139,6 +148,41 @@ def _require_free_port(settings: Settings) -> None:
         raise StartRefused(
             f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}. Choose another with --host and --port."
         ) from error
+
+
+def _require_free_metrics_address(settings: Settings) -> None:
+    if settings.metrics_address is not None and parse_address(settings.metrics_address)[1] == settings.port:
+        raise StartRefused(f"metrics_address and the API cannot both have port {settings.port}. Choose another metrics_address.")
+    probe = _bind_metrics(settings)
+    if probe is not None:
+        probe.close()
+
+
+def _bind_metrics(settings: Settings) -> socket.socket | None:
+    if settings.metrics_address is None:
+        return None
+    try:
+        return bind_metrics(*parse_address(settings.metrics_address))
+    except OSError as error:
+        raise StartRefused(
+            f"Cannot tell the metrics on {settings.metrics_address}: {error.strerror or error}. Choose another metrics_address, or none."
+        ) from error
+
+
+def _require_tracing_libraries(settings: Settings) -> None:
+    if settings.otlp_endpoint is None:
+        return
+    for module in _TRACING_MODULES:
+        try:
+            found = importlib.util.find_spec(module)
+        except ModuleNotFoundError:
+            found = None
+        if found is None:
+            raise StartRefused(
+                f"otlp_endpoint is set, but traces need libraries that are not installed ({module}). Install them with "
+                f"`{sys.executable} -m pip install {' '.join(TRACING_PACKAGES)}`, which is what the extra fileplane[tracing] has, or set "
+                "no otlp_endpoint."
+            )
 
 
 def _announce(settings: Settings, first_start: FirstStart) -> None:

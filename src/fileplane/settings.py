@@ -17,6 +17,8 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
+from fileplane.addresses import parse_base_url, parse_optional_address, parse_share
+
 ENVIRONMENT_PREFIX: Final = "FILEPLANE_"
 _FILE_SUFFIX: Final = "_FILE"
 REDACTED: Final = "********"
@@ -145,6 +147,17 @@ def _yes_or_no(value: object) -> bool:
     return value == "true"
 
 
+def _collector(value: object) -> str | None:
+    url = parse_base_url(value)
+    if url is not None and url.has_more:
+        # Said without the value, which would show a password.
+        raise SettingsError(
+            "otlp_endpoint must be a base URL without user, password, query or fragment. What the collector asks for goes into "
+            "OTEL_EXPORTER_OTLP_HEADERS."
+        )
+    return None if url is None else url.text
+
+
 def _one_of(*choices: str) -> Callable[[object], str]:
     def parse(value: object) -> str:
         if value not in choices:
@@ -186,6 +199,26 @@ class Settings:
     )
     metrics_public: bool = _setting(
         False, _yes_or_no, "Whether `/metrics` is told without a key; otherwise it takes an organisation's key with `metrics.view`."
+    )
+    metrics_address: str | None = _setting(
+        None,
+        parse_optional_address,
+        "Address such as `127.0.0.1:9464` that tells `/metrics` to everybody who reaches it, without a key; for private networks alone. "
+        "Empty for none.",
+    )
+    metrics_interval_seconds: float = _setting(
+        15.0,
+        _seconds(0.1, 3_600),
+        "Time between two looks at what is stored, the room on the disks and what a worker uses, for the metrics.",
+    )
+    otlp_endpoint: str | None = _setting(
+        None,
+        _collector,
+        "Base URL of an OpenTelemetry collector (OTLP over HTTP), such as `http://127.0.0.1:4318`, that is sent traces of requests. Empty "
+        "for none. Needs the extra `tracing`.",
+    )
+    trace_sample_ratio: float = _setting(
+        1.0, parse_share, "Share of the requests that are traced, 0 to 1; those with a `traceparent` follow its sender's decision."
     )
     key_cache_seconds: float = _setting(2.0, _seconds(0, 5), "How long a worker may go on accepting an API key that has been revoked.")
 

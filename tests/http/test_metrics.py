@@ -14,6 +14,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from fileplane import __version__
 from fileplane.http.routes import OPERATIONS
 from fileplane.metrics import METRICS
 from support.documents import read
@@ -75,9 +76,9 @@ def test_requests_bytes_replays_and_verdicts_are_counted(server: RunningServer):
 
     assert grown("fileplane_requests_total", operation="upload_file", status_class="2xx") >= 3
     assert grown("fileplane_requests_total", operation="retrieve_file", status_class="4xx") >= 1
-    assert grown("fileplane_request_duration_seconds_count", operation="upload_file") >= 3
-    assert grown("fileplane_request_bytes_total", operation="upload_file") >= 20_000
-    assert grown("fileplane_response_bytes_total", operation="file_content") >= 9
+    assert grown("fileplane_request_duration_seconds_count", operation="upload_file", status_class="2xx") >= 3
+    assert grown("fileplane_request_bytes_total", operation="upload_file", status_class="2xx") >= 20_000
+    assert grown("fileplane_response_bytes_total", operation="file_content", status_class="2xx") >= 9
     assert grown("fileplane_idempotent_replays_total") >= 1
     assert grown("fileplane_validation_verdicts_total", purpose="batch", verdict="invalid") >= 1
     assert value(after, "fileplane_uploads_in_progress") >= 0
@@ -90,6 +91,9 @@ def test_no_label_names_a_project_a_file_or_a_key(server: RunningServer):
         "purpose": {"batch", "fine-tune"},
         "verdict": {"valid", "invalid"},
         "source": {"read", "verify", "scrub"},
+        "disk": {"blobs", "database"},
+        "version": {__version__},
+        "outcome": {"exported", "dropped", "failed"},
         "kind": {"file", "orphan", "temporary", "missing_blob", "wrong_size", "wrong_content", "unreadable_blob", "invalid_key"},
     }
     for _, labels in scrape(server):
@@ -187,11 +191,10 @@ from fileplane.http.routes import OPERATIONS
 metrics.start_metrics()
 for operation in OPERATIONS:
     for status in metrics_classes:
-        metrics.REQUESTS.add(1, operation.handler.__name__, status)
-    for counter in (metrics.REQUEST_SECONDS, metrics.BYTES_IN, metrics.BYTES_OUT):
-        counter.add(1, operation.handler.__name__)
-sizes = {path.stat().st_size for path in pathlib.Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).iterdir()}
-assert sizes == {metrics._FILE_BYTES}, sizes
+        for counter in (metrics.REQUESTS, metrics.REQUEST_SECONDS, metrics.BYTES_IN, metrics.BYTES_OUT):
+            counter.add(1, operation.handler.__name__, status)
+sizes = {path.name.rpartition("_")[0]: path.stat().st_size for path in pathlib.Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).iterdir()}
+assert sizes == metrics._FILE_BYTES, sizes
 """
 
 

@@ -14,6 +14,7 @@ from fileplane.errors import InvalidValue
 from fileplane.files.validation import VALIDATED_PURPOSES, ValidationRules, Validator, Verdict, new_validator
 from fileplane.model import FileStatus
 from fileplane.settings import Settings
+from fileplane.tracing.spans import step
 
 _SUFFIX: Final = ".jsonl"
 
@@ -44,10 +45,11 @@ class Inspection:
         """
         if self._validator is None or purpose not in VALIDATED_PURPOSES:
             return None
-        verdict = await asyncio.to_thread(self._validator.finish)
-        if self._validator.purpose in (purpose, None):
-            return verdict
-        return await self._judge_anew(purpose, blobs, key)
+        with step("validate"):
+            verdict = await asyncio.to_thread(self._validator.finish)
+            if self._validator.purpose in (purpose, None):
+                return verdict
+            return await self._judge_anew(purpose, blobs, key)
 
     async def _judge_anew(self, purpose: str, blobs: BlobStore, key: str) -> Verdict:
         validator = Validator(purpose, self._rules())

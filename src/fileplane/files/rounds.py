@@ -13,12 +13,12 @@ _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def repeated(name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """While the block runs, does ``work`` and then rests for ``seconds``, over and over; never when they are 0.
+async def repeated(name: str, seconds: float, work: Callable[[], Awaitable[object]], *, at_once: bool = False) -> AsyncIterator[None]:
+    """While the block runs, rests for ``seconds`` and then does ``work``, over and over; never when they are 0. ``at_once`` begins with it.
 
     What goes wrong is logged, and tried again in the next round. Leaving the block cancels the work where it stands.
     """
-    task = asyncio.create_task(_rounds(name, seconds, work), name=f"fileplane-{name}") if seconds else None
+    task = asyncio.create_task(_rounds(name, seconds, work, at_once=at_once), name=f"fileplane-{name}") if seconds else None
     try:
         yield
     finally:
@@ -28,9 +28,11 @@ async def repeated(name: str, seconds: float, work: Callable[[], Awaitable[objec
                 await task
 
 
-async def _rounds(name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+async def _rounds(name: str, seconds: float, work: Callable[[], Awaitable[object]], *, at_once: bool) -> None:
+    rest = 0.0 if at_once else seconds
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(rest)
+        rest = seconds
         try:
             await work()
         except FileplaneError as error:

@@ -15,6 +15,7 @@ import msgspec
 from fileplane.blobs.base import BlobStore
 from fileplane.clock import Clock
 from fileplane.files.examination import examine, still_kept
+from fileplane.files.reading import SCRUB
 from fileplane.metadata.base import MetadataStore
 from fileplane.metrics import INTEGRITY_FAILURES, SCRUB_COMPLETED, SCRUBBED_BYTES, SCRUBBED_FILES
 from fileplane.model import KeptFile
@@ -26,18 +27,18 @@ BOOKMARK: Final = "scrub"
 _NOTED_SECONDS: Final = 30.0
 _PAGE: Final = 100
 _LEAST_BYTES: Final = 64 * 1024  # what a file counts at least, so that many small ones do not keep the server busy
-_SOURCE: Final = "scrub"
-
 _log = logging.getLogger(__name__)
 
 
 class _Round(msgspec.Struct, frozen=True):
-    """The bookmark: when the round began, the last file it has read, and whether it is over."""
+    """The bookmark: when the round began, the last file it has read, and whether it is over. Times are seconds since the epoch."""
 
     began: int
     project_id: str = ""
     file_id: str = ""
     over: bool = False
+    ended: int = 0
+    """When the last round that came to its end did; 0 for none, or for one from before this was noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +103,22 @@ class Scrub:
         finally:
             await self._metadata.release_lease(LEASE, holder)
 
+    async def tell_last_round(self) -> None:
+        """Has the metrics say when the last round came to its end, whichever worker it was, also before the last start."""
+        last = _read(await self._metadata.bookmark(BOOKMARK))
+        if last is not None and last.ended:
+            SCRUB_COMPLETED.set(last.ended)
+
     def _due_round(self, noted: str | None) -> _Round | None:
         now = self._clock.now_ms() // 1000
-        try:
-            last = None if noted is None else msgspec.json.decode(noted, type=_Round)
-        except msgspec.DecodeError:
-            last = None
-        if last is None or last.began > now:
+        last = _read(noted)
+        if last is None:
             return _Round(now)
+        if last.began > now:
+            return _Round(now, ended=last.ended)
         if not last.over:
             return last
-        return _Round(now) if now >= last.began + self._settings.scrub_interval_seconds else None
+        return _Round(now, ended=last.ended) if now >= last.began + self._settings.scrub_interval_seconds else None
 
     async def _go_round(self, current: _Round, holder: str) -> Scrubbed:
         run = _Run(self._metadata, self._clock, self._settings.scrub_bytes_per_second, holder)
@@ -126,9 +132,10 @@ class Scrub:
                 after = (file.project_id, file.file_id)
                 if self._clock.monotonic() - noted_at >= _NOTED_SECONDS:
                     noted_at = self._clock.monotonic()
-                    await self._note(_Round(current.began, *after))
-        await self._note(_Round(current.began, over=True))
-        SCRUB_COMPLETED.set(self._clock.now_ms() / 1000)
+                    await self._note(_Round(current.began, *after, ended=current.ended))
+        ended = self._clock.now_ms() // 1000
+        await self._note(_Round(current.began, over=True, ended=ended))
+        SCRUB_COMPLETED.set(ended)
         _log.info("scrubbed to the end of all files: %d in this run, %d of them damaged", run.files, run.damaged)
         return Scrubbed(run.files, run.damaged, complete=True)
 
@@ -144,6 +151,13 @@ class Scrub:
         SCRUBBED_FILES.add(1)
         if finding is not None and await still_kept(self._metadata, file):
             run.damaged += 1
-            INTEGRITY_FAILURES.add(1, finding.kind, _SOURCE)
+            INTEGRITY_FAILURES.add(1, finding.kind, SCRUB)
             named = (file.file_id, file.project_id, finding.kind, file.blob_key, finding.words)
             _log.error("file %s of project %s is damaged (%s, blob %s): %s", *named)
+
+
+def _read(noted: str | None) -> _Round | None:
+    try:
+        return None if noted is None else msgspec.json.decode(noted, type=_Round)
+    except msgspec.DecodeError:
+        return None

@@ -22,6 +22,7 @@ from fileplane.http.exchange import Exchange
 from fileplane.logs import request_id_in_context, write_line
 from fileplane.metrics import BYTES_IN, BYTES_OUT, REQUEST_SECONDS, REQUESTS
 from fileplane.settings import Settings
+from fileplane.tracing.spans import RequestSpan, begin_request
 
 _CLIENT_LEFT: Final = 499
 _CLASSES: Final = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
@@ -45,12 +46,16 @@ class Edge:
         exchange = Exchange(scope, receive, send)
         scope["state"].update(client=self._client(scope), request_id=exchange.request_id)
         token = request_id_in_context.set(exchange.request_id)
+        span = begin_request(scope["headers"])
         try:
             await self._answer(exchange)
         finally:
             request_id_in_context.reset(token)
             _count(exchange)
-            write_line("info", "request", self._access(exchange))
+            line = self._access(exchange)
+            if span is not None:
+                _end_span(span, exchange, line)
+            write_line("info", "request", line)
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
@@ -108,11 +113,27 @@ class Edge:
         return any(parsed in network for network in self._trusted)
 
 
+def _end_span(span: RequestSpan, exchange: Exchange, line: dict[str, Any]) -> None:
+    scope = exchange.scope
+    if span.trace_id is not None:
+        line["trace_id"] = span.trace_id
+    span.end(
+        method=scope["method"],
+        route=scope["state"].get("route"),
+        status=exchange.status,
+        http__request__body__size=exchange.bytes_in,
+        http__response__body__size=exchange.bytes_out,
+        fileplane__operation=scope["state"].get("operation", "none"),
+        fileplane__request_id=exchange.request_id,
+    )
+
+
 def _count(exchange: Exchange) -> None:
     operation = exchange.scope["state"].get("operation", "none")
-    REQUESTS.add(1, operation, _CLASSES[exchange.status // 100 % len(_CLASSES)])
-    REQUEST_SECONDS.add(time.perf_counter() - exchange.began, operation)
+    status_class = _CLASSES[exchange.status // 100 % len(_CLASSES)]
+    REQUESTS.add(1, operation, status_class)
+    REQUEST_SECONDS.add(time.perf_counter() - exchange.began, operation, status_class)
     if exchange.bytes_in:
-        BYTES_IN.add(exchange.bytes_in, operation)
+        BYTES_IN.add(exchange.bytes_in, operation, status_class)
     if exchange.bytes_out:
-        BYTES_OUT.add(exchange.bytes_out, operation)
+        BYTES_OUT.add(exchange.bytes_out, operation, status_class)

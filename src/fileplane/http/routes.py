@@ -24,6 +24,7 @@ from fileplane.http.schemas import AuditLogs, FileDeletion, FileList, FileObject
 from fileplane.model import Scope
 from fileplane.routing.headers import require_native
 from fileplane.settings import Settings
+from fileplane.tracing.spans import step
 
 Handler = Callable[[Call], Awaitable[ASGIApp]]
 
@@ -198,11 +199,12 @@ class _Endpoint:
                 headers={"allow": ", ".join(sorted(self._operations))},
             )
         request = Request(scope, receive)
-        scope["state"]["operation"] = operation.handler.__name__
+        scope["state"].update(operation=operation.handler.__name__, route=operation.path)
         caller = None
         if operation.scope is not None and not operation.public(self._services.settings):
             headers = _joined_headers(scope)
-            caller = await self._services.authenticator.authenticate(headers)
+            with step("authenticate"):
+                caller = await self._services.authenticator.authenticate(headers)
             scope["state"]["principal"] = caller
             require_scope(caller, operation.scope)
             require_native(headers)

@@ -27,6 +27,7 @@ from fileplane.model import (
     Origin,
     Project,
     Remains,
+    StoreUsage,
     Usage,
 )
 
@@ -346,6 +347,10 @@ class MetadataStore(Protocol):
 
     async def drop_files(self, files: Sequence[KeptFile]) -> None:
         """Removes the records of files of whatever state, and counts them no longer. Idempotent. Only for the database of a backup."""
+        ...
+
+    async def total_usage(self) -> StoreUsage:
+        """What all projects keep together. Reads the counters alone, so that it takes as long however many files there are."""
         ...
 
     async def counter_drifts(self) -> list[CounterDrift]:

@@ -32,6 +32,7 @@ from fileplane.model import (
     Origin,
     Project,
     Remains,
+    StoreUsage,
     Usage,
 )
 
@@ -296,6 +297,10 @@ class SqliteMetadataStore:
     async def drop_files(self, files: Sequence[KeptFile]) -> None:
         """See :meth:`MetadataStore.drop_files`."""
         await self._engine.write(lambda connection: upkeep.drop(connection, files, self._now()))
+
+    async def total_usage(self) -> StoreUsage:
+        """See :meth:`MetadataStore.total_usage`."""
+        return await self._engine.read(upkeep.total_usage)
 
     async def counter_drifts(self) -> list[CounterDrift]:
         """See :meth:`MetadataStore.counter_drifts`."""

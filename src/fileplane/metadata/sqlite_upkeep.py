@@ -15,7 +15,7 @@ from fileplane.metadata.sql import load_statements
 from fileplane.metadata.sqlite_lifecycle import IDEMPOTENCY_SECONDS, record
 from fileplane.metadata.sqlite_lifecycle import SQL as LIFECYCLE
 from fileplane.metadata.sqlite_schema import schema_problems
-from fileplane.model import CounterDrift, KeptFile, Origin, Remains
+from fileplane.model import CounterDrift, KeptFile, Origin, Remains, StoreUsage
 
 SQL: Final = load_statements("sqlite_upkeep.sql")
 _COUNTERS: Final = ("live_files", "deleted_files", "stored_bytes")
@@ -152,6 +152,13 @@ def drop(connection: apsw.Connection, files: Sequence[KeptFile], now: int) -> No
     gone = [Remains(file.project_id, file.file_id, file.blob_key, file.bytes, now) for file in files]
     mark_collected(connection, gone, now)
     forget(connection, gone)
+
+
+def total_usage(connection: apsw.Connection) -> StoreUsage:
+    """See :meth:`MetadataStore.total_usage`."""
+    row = connection.execute(SQL["sum_counters"]).fetchone()
+    assert row is not None
+    return StoreUsage(*row)
 
 
 def drifts(connection: apsw.Connection) -> list[CounterDrift]:

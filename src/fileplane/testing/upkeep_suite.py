@@ -15,7 +15,7 @@ from fileplane.errors import (
 )
 from fileplane.ids import new_blob_key
 from fileplane.metadata.base import MetadataStore
-from fileplane.model import AuditQuery, File, FileQuery, Idempotency, Project, Remains, Usage
+from fileplane.model import AuditQuery, File, FileQuery, Idempotency, Project, Remains, StoreUsage, Usage
 from fileplane.testing.clock import ManualClock
 from fileplane.testing.metadata_store_suite import NOBODY, PLENTY, RETENTION, StoreFixtures, ids, new_file, record, record_file
 
@@ -49,6 +49,18 @@ class MetadataUpkeepSuite(StoreFixtures):
         assert await collect(store) == [file.id]
         assert await store.usage(project.id) == Usage(1, 10)
         assert await store.counter_drifts() == []
+
+    async def test_the_totals_are_those_of_all_projects_and_deleted_files_count_until_they_are_collected(
+        self, store: MetadataStore, project: Project, clock: ManualClock
+    ) -> None:
+        assert await store.total_usage() == StoreUsage(0, 0, 0)
+        other = await store.create_project("other")
+        files = [await record_file(store, owner.id) for owner in (project, project, other)]
+        await store.delete_file(project.id, files[0].id, RETENTION, NOBODY)
+        assert await store.total_usage() == StoreUsage(2, 1, sum(file.bytes for file in files))
+        clock.advance(RETENTION)
+        await collect(store)
+        assert await store.total_usage() == StoreUsage(2, 0, files[1].bytes + files[2].bytes)
 
     async def test_what_is_due_comes_in_pages_the_longest_waiting_first(
         self, store: MetadataStore, project: Project, clock: ManualClock

@@ -142,3 +142,7 @@ FROM files GROUP BY project_id, purpose;
 -- name: select_counters
 -- What the counters are.
 SELECT project_id, purpose, live_files, deleted_files, stored_bytes FROM usage;
+
+-- name: sum_counters
+-- What all projects keep together.
+SELECT coalesce(sum(live_files), 0), coalesce(sum(deleted_files), 0), coalesce(sum(stored_bytes), 0) FROM usage;
