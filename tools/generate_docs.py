@@ -21,14 +21,21 @@ from typing import Any, Final
 
 import typer.main
 
+from fileplane.access import ORGANISATION_SCOPES, Scope
 from fileplane.cli.exits import EXIT_CODE_HELP
 from fileplane.cli.main import cli
+from fileplane.control.scopes import SCOPE_HELP
 from fileplane.errors import FileplaneError, answerable_errors
+from fileplane.http.api_key_handlers import api_key_parameters
 from fileplane.http.audit_handlers import audit_parameters
+from fileplane.http.not_provided import NOT_PROVIDED
 from fileplane.http.openapi import first_line
 from fileplane.http.parameters import Parameter, list_parameters
 from fileplane.http.routes import OPERATIONS
+from fileplane.http.usage_handlers import usage_parameters
+from fileplane.http.workspace_handlers import workspace_parameters
 from fileplane.metrics import METRICS
+from fileplane.routing.providers import PROVIDERS
 from fileplane.settings import Settings, parse_size, show, variables_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -60,10 +67,29 @@ def error_table() -> str:
 def operation_table() -> str:
     """Every method of every path."""
     rows = (
-        (f"`{operation.method} {operation.path}`", operation.summary, f"`{operation.scope.value}`" if operation.scope else "no key needed")
+        (
+            f"`{operation.method} {operation.path}`",
+            operation.summary,
+            " or ".join(f"`{scope.value}`" for scope in operation.scopes) or "no key needed",
+        )
         for operation in OPERATIONS
     )
     return _table(("call", "what it does", "scope"), rows)
+
+
+def scope_table() -> str:
+    """Every scope, and whether only the organisation's keys can use it."""
+    rows = (
+        (f"`{scope.value}`", _escaped(SCOPE_HELP[scope]), "the organisation's" if scope.value in ORGANISATION_SCOPES else "any")
+        for scope in Scope
+    )
+    return _table(("scope", "what it allows", "whose keys"), rows)
+
+
+def not_provided_table() -> str:
+    """Every call that is answered by saying that Fileplane does not have it."""
+    rows = ((f"`{missing.path}`", _escaped(missing.what), _escaped(missing.advice)) for missing in NOT_PROVIDED)
+    return _table(("path, and everything below", "what it is", "instead"), rows)
 
 
 def parameter_table(declare: Callable[[Settings], tuple[Parameter, ...]]) -> str:
@@ -79,6 +105,19 @@ def metrics_table() -> str:
     """Everything that is counted."""
     rows = ((f"`{metric.name}`", ", ".join(f"`{label}`" for label in metric.labels), _escaped(metric.description)) for metric in METRICS)
     return _table(("metric", "labels", "what it says"), rows)
+
+
+def provider_table() -> str:
+    """Every provider with what a credential for it consists of."""
+    rows = (
+        (
+            f"`{entry.name}`",
+            " or ".join(" + ".join(f"`{need}`" for need in way) for way in entry.ways) + (" + `custom_host`" if entry.needs_host else ""),
+            ", ".join(f"`{field.name}`{' (secret)' if field.secret else ''}" for field in entry.fields.values()),
+        )
+        for entry in PROVIDERS.values()
+    )
+    return _table(("provider", "complete with", "fields"), rows)
 
 
 def exit_code_table() -> str:
@@ -97,6 +136,12 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "operations": operation_table,
     "list parameters": partial(parameter_table, list_parameters),
     "audit parameters": partial(parameter_table, audit_parameters),
+    "workspace parameters": partial(parameter_table, workspace_parameters),
+    "key parameters": partial(parameter_table, api_key_parameters),
+    "scopes": scope_table,
+    "not provided": not_provided_table,
+    "providers": provider_table,
+    "usage parameters": partial(parameter_table, usage_parameters),
     "exit codes": exit_code_table,
     "metrics": metrics_table,
     "commands": command_reference,

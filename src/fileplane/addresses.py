@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+TRACES_PATH: Final = "/v1/traces"  # what a collector's base URL gets added to it
 _PORT_DIGITS: Final = 5
 _LAST_PORT: Final = 65_535
 

@@ -13,6 +13,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fileplane.blobs.base import BlobStore
 from fileplane.blobs.local import LocalBlobStore
 from fileplane.clock import SystemClock
+from fileplane.control.api_keys import ApiKeys
+from fileplane.control.key_uses import KeyUses, recording
+from fileplane.control.opening import open_credentials
+from fileplane.control.projects import Projects
 from fileplane.files.janitor import Janitor
 from fileplane.files.native import NativeFiles
 from fileplane.files.reading import begin_counting_damage
@@ -21,6 +25,7 @@ from fileplane.files.scrub import Scrub
 from fileplane.http.auth import Authenticator
 from fileplane.http.call import Services
 from fileplane.http.edge import Edge
+from fileplane.http.request_limits import RequestLimits
 from fileplane.http.routes import build_router
 from fileplane.ids import new_holder
 from fileplane.logs import configure_logging, flush_logs
@@ -81,10 +86,27 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             metadata, blobs = cast("MetadataStore", TracedMetadataStore(metadata)), TracedBlobStore(blobs)
         janitor = Janitor(metadata, blobs, SystemClock(), settings)
         files = NativeFiles(metadata, blobs, janitor, settings)
-        authenticator = Authenticator(metadata, SystemClock(), settings.key_cache_seconds)
+        request_limits = RequestLimits(metadata, SystemClock(), settings.workers)
+        stack.push_async_callback(files.settle)
+        stack.push_async_callback(request_limits.settle)
+        uses = KeyUses(metadata)
+        authenticator = Authenticator(metadata, SystemClock(), settings.key_cache_seconds, uses)
+        await stack.enter_async_context(recording(uses))
         await stack.enter_async_context(_upkeep(janitor, settings))
         await stack.enter_async_context(_scrubbing(Scrub(metadata, blobs, SystemClock(), settings), settings))
-        yield Services(settings, metadata, blobs, files, authenticator)
+        credentials = await open_credentials(metadata, settings)
+        yield Services(
+            settings,
+            metadata,
+            blobs,
+            files,
+            authenticator,
+            request_limits,
+            Projects(metadata),
+            ApiKeys(metadata, SystemClock()),
+            credentials.virtual_keys,
+            credentials.configs,
+        )
 
 
 def _observing(metadata: MetadataStore, blobs: BlobStore, settings: Settings) -> AbstractAsyncContextManager[None]:

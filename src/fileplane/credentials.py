@@ -72,6 +72,9 @@ class NewVirtualKey:
     references: Mapping[str, str] = field(default_factory=dict)
     """Where fields are to be read at use, such as ``env:NAME``."""
     sealed: Sealed = field(default_factory=Sealed)
+    integration: str | None = None
+    """The slug of another virtual key whose credential and host it uses; it then has none of its own."""
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,22 @@ class VirtualKey:
     clear: Mapping[str, str]
     references: Mapping[str, str]
     sealed: Sealed
+    integration: str | None
+    expires_at: int | None
     version: int
     created_at: int
     updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRecord:
+    """Something with ciphertexts, whatever it is: a virtual key, or one document of a config."""
+
+    kind: str
+    """``virtual_key`` or ``config_version``."""
+    id: str
+    """What the ciphertexts are bound to."""
+    label: str
+    """What people call it, such as ``virtual key 'production'``."""
+    sealed: Sealed
+    version: int

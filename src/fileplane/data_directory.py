@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fileplane.access import ALL_SCOPES
 from fileplane.app import BLOBS_NAME, DATABASE_NAME, open_blobs, open_metadata
 from fileplane.errors import StorageUnavailable
 from fileplane.files.janitor import sweep_abandoned_uploads
@@ -19,7 +20,6 @@ from fileplane.files.restore import begin_restore, require_restorable, restore_l
 from fileplane.ids import hash_api_key, new_api_key
 from fileplane.metadata.base import DatabaseDamaged
 from fileplane.metadata.sqlite_engine import prepare_database
-from fileplane.model import ALL_SCOPES
 from fileplane.secrets.master_key import MasterKeySource, MasterKeyUnusable, unlock
 from fileplane.settings import Settings
 

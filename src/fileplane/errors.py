@@ -8,14 +8,18 @@ FileplaneError
 │   │   └── AboveMaximum
 │   ├── UnknownParameter
 │   ├── MalformedForm
-│   └── StorageQuotaExceeded
+│   ├── StorageQuotaExceeded
+│   └── FileQuotaExceeded
 ├── AuthenticationFailed 401
 │   ├── MissingApiKey
 │   └── InvalidApiKey
 ├── MissingScope 403
+├── BeyondOwnRights 403
+├── OrganisationKeyNeeded 403
 ├── NotFound 404
 │   ├── FileNotFound
 │   ├── HoldNotFound
+│   ├── RecordNotFound
 │   ├── ValidationNotFound
 │   └── RouteNotFound
 ├── MethodNotAllowed 405
@@ -23,13 +27,19 @@ FileplaneError
 ├── Conflict 409
 │   ├── FileInUse
 │   ├── TooManyHolds
+│   ├── SlugTaken
+│   ├── RecordInUse
+│   ├── RecordChanged
 │   └── IdempotencyConflict
 ├── FileTooLarge 413
 ├── UnsupportedMediaType 415
 ├── InvalidRange 416
+├── RateLimited 429
 ├── InternalError 500
 ├── StorageIntegrityError 500
 ├── UnsupportedProviderOperation 501
+├── NotProvided 501
+├── CredentialUnavailable 503
 └── StorageUnavailable 503
 
 The status, type and code of each class stand here and nowhere else: the HTTP answers, the OpenAPI document and the table in
@@ -41,7 +51,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Final
 
+from fileplane.access import Whose
+
 _NAMED_HOLDS: Final = 20
+_UPLOAD_RETRY_SECONDS: Final = 5
 
 
 class FileplaneError(Exception):
@@ -107,14 +120,28 @@ class MalformedForm(InvalidRequest):
 
 
 class StorageQuotaExceeded(InvalidRequest):
-    """The project's storage quota is reached."""
+    """The storage quota of the project or of the API key is reached."""
 
     code = "storage_quota_exceeded"
 
-    def __init__(self, quota_bytes: int) -> None:
+    def __init__(self, quota_bytes: int, whose: Whose = Whose.PROJECT) -> None:
+        freed = "once deleted files have been collected" if whose is Whose.PROJECT else "at once"
         super().__init__(
-            f"You have exceeded your file storage quota: a project may keep {quota_bytes} bytes, and this file would go beyond. "
-            "Delete files you no longer need; the room is free again once deleted files have been collected.",
+            f"You have exceeded your file storage quota: this {whose} may keep {quota_bytes} bytes, and this file would go beyond. "
+            f"Delete files you no longer need; the room is free again {freed}.",
+            param="file",
+        )
+        self.whose = whose
+
+
+class FileQuotaExceeded(InvalidRequest):
+    """The project or the API key has as many files as it may have."""
+
+    code = "file_quota_exceeded"
+
+    def __init__(self, most: int, whose: Whose) -> None:
+        super().__init__(
+            f"You have exceeded your quota of files: this {whose} may have {most} files at once. Delete files you no longer need.",
             param="file",
         )
 
@@ -146,10 +173,34 @@ class MissingScope(FileplaneError):
     type = "permission_error"
     code = "missing_scope"
 
-    def __init__(self, scope: str, *, param: str | None = None, organisation: bool = False) -> None:
-        """With ``organisation``, no project's own key has the scope, whatever is written on it."""
+    def __init__(self, *scopes: str, param: str | None = None, organisation: bool = False) -> None:
+        """Any of ``scopes`` would do. With ``organisation``, no project's own key has the scope, whatever is written on it."""
         key = "an organisation's API key" if organisation else "an API key"
-        super().__init__(f"This needs {key} with the scope '{scope}'. Use one that has it, or ask the operator for one.", param=param)
+        named = " or ".join(f"'{scope}'" for scope in scopes)
+        super().__init__(f"This needs {key} with the scope {named}. Use one that has it, or ask the operator for one.", param=param)
+
+
+class BeyondOwnRights(FileplaneError):
+    """The API key would give another more than it has itself, or get hold of one that may do more."""
+
+    status = 403
+    type = "permission_error"
+    code = "beyond_own_rights"
+
+    def __init__(self, message: str, param: str) -> None:
+        super().__init__(message, param=param)
+
+
+class OrganisationKeyNeeded(FileplaneError):
+    """The API key is a project's, and this concerns more than its project."""
+
+    status = 403
+    type = "permission_error"
+    code = "organisation_key_needed"
+
+    def __init__(self, what: str, *, param: str | None = None) -> None:
+        """``what`` begins the sentence that says what is refused."""
+        super().__init__(f"{what} Use an organisation's API key, or ask the operator.", param=param)
 
 
 class NotFound(FileplaneError):
@@ -171,6 +222,14 @@ class HoldNotFound(NotFound):
 
     def __init__(self, hold_id: str) -> None:
         super().__init__(f"No such Hold object: {hold_id[:80]}", param="hold_id")
+
+
+class RecordNotFound(NotFound):
+    """The project, API key, virtual key, integration or config does not exist for this caller."""
+
+    def __init__(self, kind: str, name: str, *, param: str) -> None:
+        """``kind`` as callers know it, such as ``API key``."""
+        super().__init__(f"No such {kind}: {name[:80]}", param=param)
 
 
 class ValidationNotFound(NotFound):
@@ -247,6 +306,37 @@ class IdempotencyConflict(Conflict):
         )
 
 
+class SlugTaken(Conflict):
+    """Something else of that kind has that slug or name."""
+
+    code = "slug_taken"
+
+    def __init__(self, slug: str, *, param: str = "slug") -> None:
+        super().__init__(f"The slug '{slug[:80]}' is taken. Choose another.", param=param)
+
+
+class RecordInUse(Conflict):
+    """What is to be removed is needed by others."""
+
+    code = "in_use"
+
+    def __init__(self, kind: str, users: Iterable[str], *, param: str) -> None:
+        """``users`` says who needs it, such as ``config pc-nightl-1f09ac``."""
+        every = list(users)
+        more = f" and {len(every) - _NAMED_HOLDS} more" if len(every) > _NAMED_HOLDS else ""
+        super().__init__(f"This {kind} is in use by {', '.join(every[:_NAMED_HOLDS])}{more}. Change or remove those first.", param=param)
+
+
+class RecordChanged(Conflict):
+    """Somebody else changed the same thing at the same time."""
+
+    code = "changed_meanwhile"
+    definitive = False
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"This {kind} was changed by somebody else at the same time. Read it again and repeat the change.")
+
+
 class FileTooLarge(FileplaneError):
     """The file is larger than the limit of its purpose."""
 
@@ -271,6 +361,38 @@ class InvalidRange(FileplaneError):
     code = "invalid_range"
 
 
+class RateLimited(FileplaneError):
+    """A limit of requests, of bytes a day or of uploads at once is reached."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        """``retry_after`` in seconds, at most 60: SDKs wait no longer."""
+        super().__init__(message, headers={"retry-after": str(max(1, min(60, retry_after)))})
+
+    @classmethod
+    def of_requests(cls, limit: int, whose: Whose, seconds: int) -> RateLimited:
+        """The minute's requests are used up; the next minute begins in ``seconds``."""
+        return cls(f"Rate limit reached: this {whose} may make {limit} requests a minute. Try again in {seconds} s.", retry_after=seconds)
+
+    @classmethod
+    def of_uploads(cls, limit: int, whose: Whose) -> RateLimited:
+        """As many uploads as may go on at once are going on."""
+        message = f"This {whose} may have {limit} uploads in progress at once. Try again when one of them has ended."
+        return cls(message, retry_after=_UPLOAD_RETRY_SECONDS)
+
+    @classmethod
+    def of_bytes(cls, limit: int, whose: Whose, seconds: int) -> RateLimited:
+        """The day's bytes are used up; the day ends in ``seconds``."""
+        message = (
+            f"This {whose} may send {limit} bytes of uploads a day, and this upload would go beyond. "
+            f"The day ends at 00:00 UTC, in {seconds // 3600} h {seconds % 3600 // 60} min."
+        )
+        return cls(message, retry_after=seconds)
+
+
 class InternalError(FileplaneError):
     """A defect of Fileplane."""
 
@@ -290,6 +412,23 @@ class UnsupportedProviderOperation(FileplaneError):
     status = 501
     type = "invalid_request_error"
     code = "unsupported_provider_operation"
+    definitive = True
+
+
+class NotProvided(FileplaneError):
+    """A call of Portkey's control plane for something that Fileplane does not have."""
+
+    status = 501
+    type = "invalid_request_error"
+    code = "not_provided"
+    definitive = True
+
+
+class CredentialUnavailable(FileplaneError):
+    """A stored credential cannot be read: damaged, without its master key, or its reference leads nowhere."""
+
+    status = 503
+    code = "credential_unavailable"
     definitive = True
 
 

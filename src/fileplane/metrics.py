@@ -24,7 +24,7 @@ DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _FILE_BYTES: Final = {
     "counter": 256 * 1024,
-    "histogram": 1024 * 1024,
+    "histogram": 2048 * 1024,
     "gauge_livesum": 16 * 1024,
     "gauge_max": 16 * 1024,
     "gauge_min": 16 * 1024,

@@ -9,26 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-DEFAULT_PROJECT_NAME: Final = "default"
-ORGANISATION_ID: Final = "default"
-"""A Fileplane serves one organisation; where an API of several wants its id, this is it."""
-
-
-class Scope(StrEnum):
-    """What an API key may do, in Portkey's dotted style."""
-
-    FILES_READ = "files.read"
-    FILES_WRITE = "files.write"
-    FILES_DELETE = "files.delete"
-    FILES_PURGE = "files.purge"
-    FILES_HOLD = "files.hold"
-    FILES_WRITE_OUTPUT = "files.write_output"
-    AUDIT_LOGS_VIEW = "audit_logs.view"
-    METRICS_VIEW = "metrics.view"
-
-
-ALL_SCOPES: Final = frozenset(scope.value for scope in Scope)
-
 INPUT_PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 """The purposes a caller may upload, as OpenAI's create call lists them."""
 
@@ -48,16 +28,6 @@ class FileStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Principal:
-    """Who is calling, after authentication."""
-
-    project_id: str
-    key_id: str
-    scopes: frozenset[str]
-    organisation: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Origin:
     """Who makes a change and from where, for the audit log. Everything is None for what Fileplane does of its own accord."""
 
@@ -66,48 +36,6 @@ class Origin:
     request_id: str | None = None
     method: str | None = None
     path: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Project:
-    """The unit of isolation and quota; every file belongs to exactly one."""
-
-    id: str
-    name: str
-    created_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """A caller's credential as it is kept: everything but the key itself, of which only ``hint`` (its last four) is known."""
-
-    id: str
-    project_id: str
-    project_name: str
-    name: str
-    hint: str
-    scopes: frozenset[str]
-    organisation: bool
-    created_at: int
-    expires_at: int | None
-    revoked_at: int | None
-
-    def works_at(self, now: int) -> bool:
-        """Whether a request made at ``now`` may use this key."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
-
-
-@dataclass(frozen=True, slots=True)
-class NewApiKey:
-    """An API key about to be stored; ``key_hash`` is the SHA-256 of the whole key."""
-
-    project_id: str
-    name: str
-    key_hash: bytes
-    hint: str
-    scopes: frozenset[str]
-    organisation: bool = False
-    expires_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +61,8 @@ class NewFile:
     status_details: str | None = None
     verdict: str | None = None
     """What validation found, as JSON; None when the file was not validated."""
+    received_bytes: int = 0
+    """Of the request's body, the form around the file included; they count towards the day's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,13 +140,15 @@ class KeptFile:
 
 @dataclass(frozen=True, slots=True)
 class CounterDrift:
-    """A counter of a project and purpose that is not what its files add up to."""
+    """A counter of a project and purpose, or of a key, that is not what its files add up to."""
 
     project_id: str
     purpose: str
+    """Empty for a counter of a key."""
     counter: str
     kept: int
     counted: int
+    key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +163,10 @@ class AuditEntry:
     resource_type: str
     resource_id: str
     origin: Origin
+
+
+RESOURCE_TYPES: Final = ("api_keys", "config_versions", "configs", "files", "secrets", "virtual_keys", "workspaces")
+"""What the audit log tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +235,93 @@ class StoreUsage:
     live_files: int
     deleted_files: int
     stored_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a project keeps, what of it one of its keys has uploaded, and what both have sent today, as limits count it.
+
+    Files past their end are not among ``live_files``, ``key_live_files`` and ``key_live_bytes``, marked or not.
+    """
+
+    stored_bytes: int
+    live_files: int
+    key_live_files: int
+    key_live_bytes: int
+    received_bytes: int
+    key_received_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLease:
+    """A portion of a subject's requests in one minute, to be used by one worker. ``left`` is what nobody has been given yet."""
+
+    minute: int
+    """Since the epoch."""
+    granted: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurposeUsage:
+    """What a project keeps of one purpose."""
+
+    purpose: str
+    live_files: int
+    stored_bytes: int
+    deleted_files: int
+    deleted_bytes: int
+    """Of the stored bytes, those of files that are deleted or past their end and not collected yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayUsage:
+    """What was sent to a project on one day of UTC. ``day`` counts days since the epoch."""
+
+    day: int
+    uploads: int
+    """Files that were made."""
+    received_bytes: int
+    """Of the bodies of all uploads, failed ones too."""
+    stored_bytes: int
+    """Of the files that were made, deleted since or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUsage:
+    """The live files that were uploaded with one key."""
+
+    key_id: str
+    live_files: int
+    live_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the limits of a project or a key are held against at a moment."""
+
+    files: int
+    """Live ones."""
+    bytes: int
+    """Of a project, all that is kept; of a key, those of its live files."""
+    received_bytes: int
+    """Of this day's uploads."""
+    requests: int
+    """Of this minute, as far as workers have been given them. Without such a limit, none are counted."""
+    uploads_in_progress: int
+    """Only those that were begun under a limit of uploads at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """What is counted of a project, at one instant. Nothing that is zero is listed."""
+
+    project_id: str
+    by_purpose: tuple[PurposeUsage, ...]
+    by_day: tuple[DayUsage, ...]
+    """Those that were asked for, the earliest first."""
+    project: Spent
+    key: Spent | None
 
 
 @dataclass(frozen=True, slots=True)

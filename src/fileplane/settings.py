@@ -17,7 +17,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from fileplane.addresses import parse_base_url, parse_optional_address, parse_share
+from fileplane.addresses import TRACES_PATH, parse_base_url, parse_optional_address, parse_share
 
 ENVIRONMENT_PREFIX: Final = "FILEPLANE_"
 _FILE_SUFFIX: Final = "_FILE"
@@ -155,6 +155,8 @@ def _collector(value: object) -> str | None:
             "otlp_endpoint must be a base URL without user, password, query or fragment. What the collector asks for goes into "
             "OTEL_EXPORTER_OTLP_HEADERS."
         )
+    if url is not None and url.text.endswith(TRACES_PATH):
+        raise ValueError(f"the base URL of a collector, without {TRACES_PATH}, which is added to it")
     return None if url is None else url.text
 
 
@@ -227,6 +229,10 @@ class Settings:
     project_quota_bytes: int = _setting(
         100 * GIB, parse_size, "Bytes a project may keep. Deleted files count until their bytes are collected."
     )
+    upload_lease_seconds: float = _setting(
+        60.0, _seconds(1, 3_600), "How long the place of an upload whose worker has died stays taken, where uploads at once are limited."
+    )
+    usage_retention_days: int = _setting(400, _whole(0), "How many days the daily usage is kept; 0 keeps it all.")
     batch_expiry_seconds: int = _setting(2_592_000, _whole(0), "Expiry of batch files that set none of their own; 0 keeps them.")
     extra_purposes: tuple[str, ...] = _setting((), _names, "Purposes accepted besides OpenAI's, or `*` for any.")
     file_id_style: str = _setting(

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from cli.command_line import CommandLine
-from fileplane.model import ALL_SCOPES
+from fileplane.access import FILE_SCOPES
 from fileplane.settings import Settings
 from support.polling import eventually_equal
 from support.server import RunningServer
@@ -107,7 +107,7 @@ def test_a_key_is_shown_once_and_works_until_it_is_revoked(admin: CommandLine, s
 
     listed = next(entry for entry in json.loads(admin.succeed("key", "list", "--json")) if entry["name"] == name)
     assert (listed["project"], listed["state"], listed["hint"]) == ("default", "active", key[-4:])
-    assert set(listed["scopes"]) == ALL_SCOPES
+    assert set(listed["scopes"]) == FILE_SCOPES | {"audit_logs.view", "usage.view"}
     assert key not in admin.succeed("key", "list", "--json") + admin.succeed("key", "list")
 
     assert admin.succeed("key", "revoke", listed["id"]) == f"revoked {listed['id']}\n"
@@ -132,7 +132,7 @@ def test_a_key_has_just_the_project_scopes_and_expiry_it_was_given(admin: Comman
 
 
 def test_an_expired_key_stops_working_and_is_listed_as_expired(admin: CommandLine, server: RunningServer) -> None:
-    made = json.loads(admin.succeed("key", "create", "--name", "brief", "--expires-in", "1s", "--json"))
+    made = json.loads(admin.succeed("key", "create", "--name", "brief", "--expires-in", "3s", "--json"))
     eventually_equal(lambda: list_status(server, made["key"]), 401, seconds=5)
     states = {entry["id"]: entry["state"] for entry in json.loads(admin.succeed("key", "list", "--json"))}
     assert states[made["id"]] == "expired"

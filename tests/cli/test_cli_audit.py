@@ -11,6 +11,7 @@ import pytest
 from cli.command_line import CommandLine
 from fileplane.ids import openai_style
 from fileplane.model import File, Origin
+from fileplane.testing.metadata_store_suite import make_project
 from support.backups import keep
 from support.database import run_sql
 from support.in_process import InProcess
@@ -28,19 +29,19 @@ async def files(store: InProcess) -> list[File]:
     run_sql(database, f"UPDATE audit_log SET created_at = created_at - 60 WHERE resource_id = '{second.id}'")
     await store.metadata.delete_file(second.project_id, second.id, 3_600, ORIGIN)
     run_sql(database, "UPDATE audit_log SET created_at = created_at - 30 WHERE action = 'delete'")
-    other = await store.metadata.create_project("other")
+    other = await make_project(store.metadata, "other")
     third = await keep(replace(store, principal=replace(store.principal, project_id=other.id)), b"third")
     return [first, second, third]
 
 
 def changes(shell: CommandLine, *arguments: str) -> list[tuple[str, str]]:
-    records: list[dict[str, Any]] = json.loads(shell.succeed("audit", "--json", *arguments))["records"]
+    records: list[dict[str, Any]] = json.loads(shell.succeed("audit", "--json", "--type", "files", *arguments))["records"]
     return [(record["action"], record["resource_id"]) for record in records]
 
 
 async def test_every_change_is_shown_newest_first_with_who_made_it_and_from_where(shell: CommandLine, files: list[File]) -> None:
     first, second, third = files
-    shown = json.loads(shell.succeed("audit", "--json"))
+    shown = json.loads(shell.succeed("audit", "--json", "--type", "files"))
     assert shown["total"] == 4
     assert [record["resource_id"] for record in shown["records"]] == [third.id, second.id, second.id, first.id]
     deletion = shown["records"][1]
@@ -56,7 +57,7 @@ async def test_every_change_is_shown_newest_first_with_who_made_it_and_from_wher
         "method": "DELETE",
         "path": "/v1/files/x",
     }
-    lines = shell.succeed("audit").splitlines()
+    lines = shell.succeed("audit", "--type", "files").splitlines()
     assert lines[1].split("\t")[1:] == ["files.delete", second.id, "default", "key-1", "192.0.2.7", "req_1\\x1b[2J"]
     assert lines[3].split("\t") == ["2026-01-01T00:00:00Z", "files.create", first.id, "default", "-", "-", "-"]
 
@@ -74,7 +75,7 @@ async def test_every_filter_admits_what_it_names_and_nothing_else(shell: Command
 
 
 async def test_a_limit_says_how_many_there_are_besides(shell: CommandLine, files: list[File]) -> None:
-    done = shell.run("audit", "--limit", "1", "--project", "default")
+    done = shell.run("audit", "--limit", "1", "--project", "default", "--type", "files")
     assert done.returncode == 0
     assert files[1].id in done.stdout
     assert done.stdout.count("\n") == 1
@@ -85,6 +86,7 @@ async def test_a_limit_says_how_many_there_are_besides(shell: CommandLine, files
     ("arguments", "code", "complaint"),
     [
         (("--project", "nobody"), 5, "no project 'nobody'"),
+        (("--type", "project"), 2, "'project' is no kind of thing that changes. Kinds: api_keys, "),
         (("--since", "yesterday"), 2, "'yesterday' is no duration"),
         (("--until", "2026-13-01"), 2, "'2026-13-01' is no value of --until"),
     ],

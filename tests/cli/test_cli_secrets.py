@@ -38,6 +38,15 @@ async def with_virtual_key(data_dir: Path, given: bytes | None, *, make: bool) -
         await store.close()
 
 
+def test_a_master_key_that_a_command_makes_is_told_of_once(directory: Path, data_dir: Path) -> None:
+    prepare_database(data_dir / "fileplane.db")
+    shell = CommandLine(directory, {"FILEPLANE_DATA_DIR": str(data_dir)})
+    first = shell.run("virtual-key", "list")
+    told = f"fileplane: a master key was made in {data_dir / 'master.key'}: keep a copy of it apart from the backups\n"
+    assert (first.returncode, first.stdout, first.stderr) == (0, "", told)
+    assert shell.succeed("virtual-key", "list") == ""
+
+
 @pytest.fixture
 def data_dir(directory: Path) -> Path:
     (directory / "data").mkdir()
@@ -52,14 +61,14 @@ def shell(directory: Path, data_dir: Path) -> CommandLine:
 def test_everything_is_encrypted_anew_and_by_a_new_master_key_if_one_is_given(shell: CommandLine, data_dir: Path) -> None:
     asyncio.run(with_virtual_key(data_dir, None, make=True))
     old = MasterKeySource(data_dir).make()
-    assert shell.succeed("secrets", "rotate") == (f"encrypted anew: 1 virtual keys; removed: 1 data keys\nmaster key in force: {old.id}\n")
+    assert shell.succeed("secrets", "rotate") == (f"encrypted anew: 1 records; removed: 1 data keys\nmaster key in force: {old.id}\n")
     done = shell.run("secrets", "rotate", "--json", "--master-key-file", "new.key")
     assert (done.returncode, "as long as them" in done.stderr) == (0, True)
     new = read_key_file(shell.directory / "new.key")
     assert new is not None
     assert json.loads(done.stdout) == {
         "resumed": False,
-        "virtual_keys": 1,
+        "records": 1,
         "dropped_data_keys": 1,
         "problems": [],
         "master_key_id": new.id,
@@ -106,3 +115,34 @@ def test_a_backup_holds_no_master_key(shell: CommandLine, data_dir: Path) -> Non
         assert text.encode() not in content
         assert MasterKey(bytes(32)).id.encode() not in content
         assert CANARY.encode() not in content
+
+
+def test_a_lost_master_key_can_be_given_up_after_being_told_what_goes_with_it(shell: CommandLine, data_dir: Path) -> None:
+    asyncio.run(with_virtual_key(data_dir, None, make=True))
+    assert shell.succeed("secrets", "forget").startswith("nothing is lost")
+    (data_dir / "master.key").unlink()
+    refused = shell.fail(1, "serve", "--port", "1")
+    assert "fileplane secrets forget" in refused
+    assert shell.succeed("secrets", "forget") == "virtual key mine: api_key\nnothing was changed; give these up with --yes\n"
+    assert not (data_dir / "master.key").exists()
+    told = shell.succeed("secrets", "forget", "--yes").splitlines()
+    made = MasterKeySource(data_dir).present()
+    assert made is not None
+    assert told == ["virtual key mine: api_key", f"given up; master key in force: {made.id}"]
+    assert json.loads(shell.succeed("secrets", "forget", "--yes", "--json")) == {
+        "done": False,
+        "virtual_keys": [],
+        "configs": [],
+        "lost_master_key_id": None,
+    }
+    assert json.loads(shell.succeed("virtual-key", "show", "mine", "--json"))["fields"] == {"api_key": "********"}
+
+
+def test_a_master_key_in_place_of_the_lost_one_is_taken_and_a_damaged_one_is_not(shell: CommandLine, data_dir: Path) -> None:
+    asyncio.run(with_virtual_key(data_dir, None, make=True))
+    (data_dir / "master.key").write_text("no key")
+    assert "fileplane secrets forget" in shell.fail(1, "secrets", "forget", "--yes")
+    given = bytes(range(32))
+    shell.where(FILEPLANE_MASTER_KEY=given.hex()).succeed("secrets", "forget", "--yes")
+    assert (data_dir / "master.key").read_text() == "no key"
+    shell.where(FILEPLANE_MASTER_KEY=given.hex()).succeed("secrets", "rotate")

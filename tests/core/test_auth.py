@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from fileplane.access import NewApiKey
 from fileplane.errors import InvalidApiKey, MissingApiKey
 from fileplane.http.auth import Authenticator, api_key_of
 from fileplane.ids import hash_api_key
 from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import prepare_database
-from fileplane.model import NewApiKey
 from fileplane.testing.clock import ManualClock
+from fileplane.testing.metadata_store_suite import NOBODY, make_project
 
 KEY = "fpk_" + "k" * 43
 HEADERS = {"authorization": f"Bearer {KEY}"}
@@ -56,16 +57,16 @@ async def metadata(tmp_path: Path, clock: ManualClock) -> AsyncIterator[SqliteMe
 
 
 async def _add_key(metadata: SqliteMetadataStore, expires_at: int | None = None) -> str:
-    project = await metadata.create_project("p")
+    project = await make_project(metadata, "p")
     new = NewApiKey(project.id, "name", hash_api_key(KEY), KEY[-4:], frozenset({"files.read"}), expires_at=expires_at)
-    return (await metadata.create_api_key(new)).id
+    return (await metadata.create_api_key(new, NOBODY)).id
 
 
 async def test_a_revoked_key_stops_working_once_the_memory_of_it_ends(metadata: SqliteMetadataStore, clock: ManualClock) -> None:
     key_id = await _add_key(metadata)
     authenticator = Authenticator(metadata, clock, 2.0)
     assert (await authenticator.authenticate(HEADERS)).key_id == key_id
-    await metadata.revoke_api_key(key_id)
+    await metadata.revoke_api_key(key_id, NOBODY)
     clock.advance(1.9)
     assert (await authenticator.authenticate(HEADERS)).key_id == key_id
     clock.advance(0.2)

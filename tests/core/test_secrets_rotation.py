@@ -16,7 +16,8 @@ import pytest
 
 from fileplane.credentials import Sealed, VirtualKey
 from fileplane.ids import uuid7
-from fileplane.metadata.base import MetadataStore, VirtualKeyChanged
+from fileplane.metadata.base import MetadataStore
+from fileplane.metadata.control import RecordChanged
 from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import connect, prepare_database
 from fileplane.secrets import envelope, master_key, vault
@@ -119,7 +120,7 @@ async def test_damage_is_told_apart_from_a_wrong_master_key(metadata: MetadataSt
     made = await make(metadata, await vault_of(metadata, tmp_path), "mine")
     (data_key,) = await metadata.list_data_keys()
     key = MasterKeySource(tmp_path).make()
-    await metadata.rewrap_data_keys(key.id, key.id, {data_key.id: data_key.wrapped[:-1] + b"x"}, NOBODY)
+    await metadata.rewrap_data_keys(key.id, key.id, {data_key.id: data_key.wrapped[:-1] + bytes([data_key.wrapped[-1] ^ 1])}, NOBODY)
     fresh = await vault_of(metadata, tmp_path)
     with pytest.raises(CredentialDamaged, match="Set it anew"):
         await fresh.open(made)
@@ -145,7 +146,7 @@ async def test_a_rotation_leaves_no_ciphertext_and_no_key_of_before(metadata: Me
     before = [await make(metadata, kept, f"key {number}") for number in range(5)]
     (old,) = await metadata.list_data_keys()
     rotation = await rotate_data_key(metadata, kept, NOBODY)
-    assert (rotation.resumed, rotation.virtual_keys, rotation.dropped_data_keys, rotation.problems) == (False, 5, 1, ())
+    assert (rotation.resumed, rotation.records, rotation.dropped_data_keys, rotation.problems) == (False, 5, 1, ())
     (new,) = await metadata.list_data_keys()
     assert new.id != old.id
     after = await metadata.list_virtual_keys()
@@ -165,11 +166,11 @@ async def test_others_read_and_write_while_a_rotation_goes_on(metadata: Metadata
         await make(metadata, other, f"key {made}")
         made += 1
         renamed = await metadata.get_virtual_key("key 9")
-        with suppress(VirtualKeyChanged):
+        with suppress(RecordChanged):
             await metadata.update_virtual_key(renamed, changed(renamed, name=f"name {made}"), NOBODY)
         await require_readable(metadata, other, made)
     assert (await rotating).problems == ()
-    assert await metadata.stale_virtual_keys("", 10) == []
+    assert await metadata.stale_records("", 10) == []
     await require_readable(metadata, other, made)
 
 

@@ -79,6 +79,8 @@ def test_sizes_are_written_as_people_write_them(text: str, expected: int) -> Non
         ("log_level", "loud"),
         ("max_list_limit", "10001"),
         ("trusted_proxies", "10.0.0.0/8,proxy.internal"),
+        ("otlp_endpoint", "http://127.0.0.1:4318/v1/traces"),
+        ("otlp_endpoint", "http://127.0.0.1:4318/v1/traces/"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_with_its_name_and_source(name: str, value: str) -> None:

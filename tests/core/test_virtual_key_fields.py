@@ -6,7 +6,9 @@ import json
 import re
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from fileplane.errors import InvalidRequest, InvalidValue, MissingParameter, UnknownParameter
 from fileplane.routing.providers import PROVIDER_ALIASES, PROVIDERS, CredentialField
@@ -204,3 +206,22 @@ def test_a_provider_without_a_host_of_its_own_needs_one() -> None:
         check_custom_host(PROVIDERS["databricks"], None)
     assert check_custom_host(PROVIDERS["openai"], None) is None
     assert issubclass(MissingParameter, InvalidRequest)
+
+
+_CANARIES = st.text(min_size=12, max_size=40).map(lambda text: f"canary{text}canary")
+_WRONG = st.one_of(
+    _CANARIES, _CANARIES.map(lambda text: [text]), _CANARIES.map(lambda text: {"private_key": text}), st.none(), st.integers()
+)
+
+
+@hypothesis.given(st.data())
+def test_whatever_is_sent_as_a_secret_is_never_repeated(data: st.DataObject) -> None:
+    entry = data.draw(st.sampled_from(list(PROVIDERS.values())))
+    secret = [spelling for field in entry.fields.values() if field.secret for spelling in (field.name, *field.aliases)]
+    sent = data.draw(st.dictionaries(st.sampled_from(secret), _WRONG, min_size=1))
+    clear = data.draw(st.dictionaries(st.sampled_from([*entry.fields, "nonsense"]), st.sampled_from(["plain", "", None])))
+    try:
+        shown = repr(checked_fields(entry, clear | sent))
+    except InvalidRequest as error:
+        shown = f"{error.message} {error.param}"
+    assert "canary" not in shown

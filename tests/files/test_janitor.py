@@ -21,7 +21,7 @@ from fileplane.model import AuditQuery, File, NewFile, StoredBlob, Usage
 from fileplane.settings import Settings
 from fileplane.testing.clock import ManualClock
 from fileplane.testing.faults import Fails, NaughtyBlobStore, NaughtyMetadataStore, Pauses, Plan
-from fileplane.testing.metadata_store_suite import NOBODY, PLENTY, RETENTION
+from fileplane.testing.metadata_store_suite import NOBODY, PLENTY, RETENTION, make_project
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -79,7 +79,7 @@ class House:
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     house = House(tmp_path)
-    house.project_id = (await house.metadata.create_project("first")).id
+    house.project_id = (await make_project(house.metadata, "first")).id
     yield house
     await house.metadata.close()
     await house.blobs.close()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
+from fileplane.access import ALL_SCOPES, Principal
 from fileplane.errors import FileplaneError
 from fileplane.files.form import UploadEvent, UploadForm
 from fileplane.files.names import LONGEST_NAME_BYTES, OCTET_STREAM, SHOWN_TYPES, clean_filename, media_type_of
@@ -24,7 +25,7 @@ from fileplane.http.content import disposition_of, etag_of, not_modified, reques
 from fileplane.http.multipart import boundary_of, read_form
 from fileplane.http.parameters import list_parameters, parse_list_query
 from fileplane.ids import openai_style, parse_file_id
-from fileplane.model import ALL_SCOPES, File, Principal
+from fileplane.model import File
 from fileplane.routing.config_documents import redacted, to_document
 from fileplane.routing.config_json import LARGEST_DOCUMENT
 from fileplane.routing.config_values import Config

@@ -15,6 +15,7 @@ from starlette.types import Message
 
 from fileplane.errors import RequestTimeout
 from fileplane.http.body import Patience, read_body
+from fileplane.testing.metadata_store_suite import NOBODY
 from support.clock import ManualClock
 from support.debian import require_library
 from support.expect import assert_deleted, assert_file, assert_openai_error
@@ -157,7 +158,7 @@ def test_a_revoked_key_stops_working_on_time_however_the_wall_clock_leaps(nodes:
     revoked = nodes.fast_app.new_key()
     with nodes.fast_app.client(revoked.plain) as client:
         assert client.get("/files").status_code == 200
-        nodes.fast_app._runner.run(nodes.slow_app._services.metadata.revoke_api_key(revoked.id))
+        nodes.fast_app._runner.run(nodes.slow_app._services.metadata.revoke_api_key(revoked.id, NOBODY))
         for leap in (-HOUR, HOUR, 1):
             nodes.fast_clock.leap(leap)
             assert client.get("/files").status_code == 200

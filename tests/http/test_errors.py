@@ -6,9 +6,9 @@ import httpx2
 import pytest
 
 from fileplane.http.routes import OPERATIONS
-from fileplane.ids import uuid7
 from support.expect import REQUEST_ID, assert_file, assert_openai_error
 from support.forms import upload, uploaded
+from support.path_values import filled, unknown
 from support.server import RunningServer
 from support.stored import blob_files
 from support.tenants import Tenant
@@ -33,7 +33,7 @@ def test_every_other_method_is_refused_with_those_that_are_allowed(server: Runni
     for method in METHODS:
         if method in allowed:
             continue
-        response = ask(server, request_head(method, path.format(file_id=uuid7(1), hold_id=uuid7(2)), *headers), method=method)
+        response = ask(server, request_head(method, filled(path, unknown(path)), *headers), method=method)
         assert {name.strip() for name in response.headers["allow"].split(",")} == allowed
         if method == "HEAD":
             assert (response.status_code, response.content) == (405, b"")
@@ -86,7 +86,7 @@ def test_every_other_path_is_not_found_whatever_the_method(server: RunningServer
 def test_head_is_answered_as_get_without_its_body(tenant: Tenant, path: str):
     file = uploaded(tenant.client)
     for file_id in (file["id"], "unknown"):
-        target = path.format(file_id=file_id)
+        target = filled(path, unknown(path) | {"file_id": file_id})
         got = ask(tenant.server, request_head("GET", target, bearer(tenant.key.plain)))
         head = ask(tenant.server, request_head("HEAD", target, bearer(tenant.key.plain)), method="HEAD")
         assert (head.status_code, head.content) == (got.status_code, b"")

@@ -97,6 +97,19 @@ def test_a_repeated_upload_is_answered_although_the_first_filled_the_quota(timed
     assert assert_file(keyed(timed, "one", bytes(1_000))) == first
 
 
+def test_a_repeated_upload_is_answered_although_the_first_filled_the_quota_just_now(
+    app: TimedApp, timed: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+):
+    first = assert_file(keyed(timed, "one", bytes(1_000)))
+    repeated_upload_bytes = app.metadata.repeated_upload_bytes
+
+    async def a_moment_before(*_arguments: object) -> None:
+        monkeypatch.setattr(app.metadata, "repeated_upload_bytes", repeated_upload_bytes)
+
+    monkeypatch.setattr(app.metadata, "repeated_upload_bytes", a_moment_before)
+    assert assert_file(keyed(timed, "one", bytes(1_000))) == first
+
+
 def test_an_upload_that_was_refused_leaves_its_key_free(api: httpx2.Client):
     assert_openai_error(keyed(api, "one", purpose="nonsense"), 400, "invalid_value", param="purpose")
     assert_file(keyed(api, "one"))

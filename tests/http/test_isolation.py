@@ -13,6 +13,7 @@ from fileplane.http.routes import OPERATIONS, Operation
 from fileplane.ids import openai_style, uuid7
 from support.expect import assert_deleted, assert_file, assert_list
 from support.forms import FORM_TYPE, simple_form, uploaded
+from support.path_values import filled, unknown
 from support.raw_http import Connection
 from support.server import RunningServer
 from support.tenants import NewTenant, Tenant
@@ -139,7 +140,7 @@ def own_requests(neighbours: Neighbours) -> Iterator[tuple[str, str, bytes]]:
         if operation.method != "DELETE":
             yield (
                 operation.method,
-                operation.path.format(file_id=own, hold_id=uuid7(1)),
+                filled(operation.path, unknown(operation.path) | {"file_id": own}),
                 simple_form() if operation.method == "POST" else b"",
             )
     yield "PUT", "/v1/files", b""

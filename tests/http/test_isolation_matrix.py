@@ -17,15 +17,22 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation import GenerationMode
 
+from fileplane.access import ORGANISATION_SCOPES
 from fileplane.http.openapi import document
+from fileplane.http.routes import OPERATIONS as ROUTES
 from fileplane.settings import Settings
-from support.path_values import Values, deleted, existing, filled, parameters_of, unknown
+from support.path_values import Values, deleted, existing, filled, ids_of, is_there, unknown
 from support.statements import Statement, Statements, traced_statements
 from support.timed_app import TimedApp, timed_app
 
 DOCUMENT = document(Settings())
 OPERATIONS = [(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item]
-BY_PATH = [(method, path) for method, path in OPERATIONS if parameters_of(path)]
+# What is the organisation's alone, no project's key gets near to; and what is not there is nobody's.
+BY_PATH = [
+    (operation.method, operation.path)
+    for operation in ROUTES
+    if ids_of(operation.path) and not {scope.value for scope in operation.scopes} <= ORGANISATION_SCOPES
+]
 BY_QUERY = [
     (method, path, parameter["name"])
     for method, path in OPERATIONS
@@ -122,7 +129,7 @@ def named(entry: object) -> str:
 @pytest.mark.parametrize(("method", "path"), BY_PATH, ids=named)
 def test_what_is_anothers_is_answered_as_what_never_was_by_the_same_statements(matrix: Matrix, method: str, path: str):
     own = existing(matrix.caller, path)
-    *_, last = parameters_of(path)
+    *_, last = ids_of(path)
     looked_up = 0
     for form in forms_of(method, path):
         theirs, gone = existing(matrix.other, path), deleted(matrix.other, path)
@@ -132,13 +139,13 @@ def test_what_is_anothers_is_answered_as_what_never_was_by_the_same_statements(m
         for number, values in enumerate((theirs, gone, unknown(path, 1))):
             assert matrix.ask(method, path, form, values) == expected, ("theirs", "deleted", "unknown")[number]
         # What hangs on a file of one's own may be another's all the same.
-        if len(own) > 1:
+        if len(ids_of(path)) > 1:
             expected = matrix.ask(method, path, form, own | {last: unknown(path)[last]})
             assert expected.status >= 400
             for values in (theirs, gone):
                 assert matrix.ask(method, path, form, own | {last: values[last]}) == expected
-        assert matrix.other.get(f"/files/{theirs['file_id']}").status_code == 200
-        assert matrix.other.get(f"/files/{gone['file_id']}").status_code == 404
+        assert is_there(matrix.other, theirs)
+        assert not is_there(matrix.other, gone)
     assert looked_up, "every form was refused for itself, so that the comparison shows nothing"
 
 

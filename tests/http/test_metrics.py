@@ -86,7 +86,7 @@ def test_requests_bytes_replays_and_verdicts_are_counted(server: RunningServer):
 
 def test_no_label_names_a_project_a_file_or_a_key(server: RunningServer):
     allowed = {
-        "operation": {operation.handler.__name__ for operation in OPERATIONS} | {"none"},
+        "operation": {operation.handler.__name__ for operation in OPERATIONS} | {"none", "not_provided"},
         "status_class": {"none", "1xx", "2xx", "3xx", "4xx", "5xx"},
         "purpose": {"batch", "fine-tune"},
         "verdict": {"valid", "invalid"},

@@ -203,6 +203,15 @@ class FilesMachine(RuleBasedStateMachine):
                 self.assert_page(project, Query(order, deleted="true"))
 
     @invariant()
+    def the_usage_is_the_models(self) -> None:
+        for client, model in zip(self.clients, self.models, strict=True):
+            (usage,) = client.get("/usage").json()["data"]
+            limits = usage["key"]["limits"]
+            assert {name: limits[name]["used"] for name in ("files", "storage_bytes")} == model.usage()
+            assert usage["live_files"] == usage["limits"]["files"]["used"] == model.usage()["files"]
+            assert usage["stored_bytes"] - usage["deleted_bytes"] == model.usage()["storage_bytes"]
+
+    @invariant()
     def each_file_is_what_was_uploaded_or_is_gone(self) -> None:
         for client, model in zip(self.clients, self.models, strict=True):
             for file in model.files.values():
@@ -235,6 +244,10 @@ class TimedFilesMachine(FilesMachine):
             for file in model.files.values():
                 if not file.is_live(model.now()) and not file.is_restorable(model.now()):
                     file.deleted_at, file.purged = file.deleted_at or model.now(), True
+
+    @invariant()
+    def every_counter_is_what_the_files_add_up_to(self) -> None:
+        assert self.app.run(self.app.metadata.counter_drifts()) == []
 
     @rule(seconds=st.sampled_from([0.5, 1, 90]))
     def set_the_clock_back(self, seconds: float) -> None:

@@ -121,7 +121,7 @@ def test_each_operation_tells_who_may_call_it_and_how_it_fails(document: dict[st
     assert ("security" in described) is (operation.scope is not None)
     if operation.scope is not None:
         assert described["security"] == [{"bearer": []}, {"portkey": []}]
-        assert operation.scope.value in described["description"]
+        assert all(f"`{scope.value}`" in described["description"] for scope in operation.scopes)
         assert {"401", "403", "501"} <= described["responses"].keys()
     for failure in operation.fails_with:
         described_failure = described["responses"][str(failure.status)]
@@ -163,7 +163,7 @@ def test_the_document_shows_the_fields_of_an_upload(document: dict[str, Any]):
 
 def test_every_error_that_can_be_answered_is_shown_for_some_operation_or_path():
     shown = {failure for operation in OPERATIONS for failure in operation.fails_with}
-    everywhere = {errors.RouteNotFound, errors.MethodNotAllowed}
+    everywhere = {errors.RouteNotFound, errors.MethodNotAllowed, errors.NotProvided}
     assert set(errors.answerable_errors()) == shown | everywhere
 
 

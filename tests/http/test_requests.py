@@ -107,6 +107,12 @@ ELSEWHERE = [
 
 
 @pytest.mark.parametrize("header", ELSEWHERE, ids=": ".join)
+def test_a_client_that_names_a_provider_with_every_call_can_use_the_control_plane(tenant: Tenant, header: tuple[str, str]):
+    for path in ("/virtual-keys", "/configs", "/api-keys", "/usage", "/audit-logs", "/admin/workspaces"):
+        assert tenant.client.get(path, headers=dict([header])).status_code == 200, path
+
+
+@pytest.mark.parametrize("header", ELSEWHERE, ids=": ".join)
 @pytest.mark.parametrize("beside", ["alone", "before fileplane", "after fileplane"])
 def test_a_request_that_names_a_provider_is_never_served_from_here(tenant: Tenant, header: tuple[str, str], beside: str):
     file = uploaded(tenant.client)

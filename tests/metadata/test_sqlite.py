@@ -15,7 +15,9 @@ import apsw
 import pytest
 
 from fileplane import metadata
+from fileplane.access import ALL_SCOPES, FILE_SCOPES, NewProject
 from fileplane.errors import StorageIntegrityError, StorageUnavailable
+from fileplane.metadata import sqlite_projects as projects
 from fileplane.metadata.base import DatabaseUnusable
 from fileplane.metadata.migrations import sqlite_migrations
 from fileplane.metadata.sql import load_statements
@@ -23,12 +25,15 @@ from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import SqliteEngine, _migrate, connect, prepare_database
 from fileplane.metadata.sqlite_files import LISTS
 from fileplane.metadata.sqlite_files import SQL as FILES
-from fileplane.metadata.sqlite_keys import SQL as KEYS
+from fileplane.metadata.sqlite_limits import SQL as LIMITS
 from fileplane.metadata.sqlite_upkeep import SQL as UPKEEP
-from fileplane.model import FileQuery, Usage
+from fileplane.metadata.sqlite_upkeep import drifts
+from fileplane.model import FileQuery, Origin, Usage
 from fileplane.testing.clock import ManualClock
+from fileplane.testing.control_suite import MetadataControlSuite
 from fileplane.testing.lifecycle_suite import MetadataLifecycleSuite
-from fileplane.testing.metadata_store_suite import MetadataStoreSuite, record_file
+from fileplane.testing.limits_suite import MetadataLimitsSuite
+from fileplane.testing.metadata_store_suite import MetadataStoreSuite, make_project, record_file
 from fileplane.testing.secrets_suite import MetadataSecretsSuite
 from fileplane.testing.upkeep_suite import MetadataUpkeepSuite
 
@@ -40,7 +45,9 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-class TestSqliteMetadataStore(MetadataStoreSuite, MetadataLifecycleSuite, MetadataUpkeepSuite, MetadataSecretsSuite):
+class TestSqliteMetadataStore(
+    MetadataStoreSuite, MetadataLifecycleSuite, MetadataUpkeepSuite, MetadataLimitsSuite, MetadataSecretsSuite, MetadataControlSuite
+):
     @pytest.fixture
     async def store(self, path: Path, clock: ManualClock) -> AsyncIterator[SqliteMetadataStore]:
         store = SqliteMetadataStore(path, clock)
@@ -51,7 +58,7 @@ class TestSqliteMetadataStore(MetadataStoreSuite, MetadataLifecycleSuite, Metada
 async def test_two_processes_worth_of_stores_see_each_others_changes_at_once(path: Path) -> None:
     clock = ManualClock()
     one, two = SqliteMetadataStore(path, clock), SqliteMetadataStore(path, clock)
-    project = await one.create_project("shared")
+    project = await make_project(one, "shared")
     for store, reader in [(one, two), (two, one)] * 5:
         file = await record_file(store, project.id)
         assert await reader.get_file(project.id, file.id) == file
@@ -63,7 +70,7 @@ async def test_two_processes_worth_of_stores_see_each_others_changes_at_once(pat
 
 async def test_an_acknowledged_file_is_in_the_database_that_a_crash_would_leave(path: Path, tmp_path: Path) -> None:
     store = SqliteMetadataStore(path, ManualClock())
-    project = await store.create_project("kept")
+    project = await make_project(store, "kept")
     file = await record_file(store, project.id)
     copy = tmp_path / "copy.db"
     copy.write_bytes(path.read_bytes())
@@ -76,7 +83,7 @@ async def test_an_acknowledged_file_is_in_the_database_that_a_crash_would_leave(
 
 async def test_reads_do_not_wait_for_a_writer(path: Path) -> None:
     store = SqliteMetadataStore(path, ManualClock(), deadline_seconds=5)
-    project = await store.create_project("busy")
+    project = await make_project(store, "busy")
     other = connect(path)
     other.execute("BEGIN IMMEDIATE")
     assert (await store.list_files(project.id, FileQuery(10))).total == 0
@@ -90,7 +97,7 @@ async def test_a_writer_that_never_gets_its_turn_is_told_so_in_time(path: Path) 
     other = connect(path)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageUnavailable):
-        await store.create_project("late")
+        await make_project(store, "late")
     other.execute("ROLLBACK")
     other.close()
     await store.close()
@@ -122,7 +129,7 @@ async def test_changes_that_wait_are_committed_together(path: Path) -> None:
 
 def _insert(number: int) -> Callable[[apsw.Connection], None]:
     def operation(connection: apsw.Connection) -> None:
-        connection.execute(KEYS["insert_project"], {"id": str(number), "name": str(number), "created_at": 0})
+        projects.create(connection, NewProject(str(number), str(number)), Origin(), number)
 
     return operation
 
@@ -142,7 +149,7 @@ async def test_a_failing_change_does_not_fail_those_committed_with_it(path: Path
 
 async def test_a_read_that_fails_half_way_leaves_the_reader_usable(path: Path) -> None:
     store = SqliteMetadataStore(path, ManualClock())
-    project = await store.create_project("reading")
+    project = await make_project(store, "reading")
     for _ in range(5):
         with pytest.raises(Exception, match="nothing"):
             await store.list_files(project.id, FileQuery(10, after="nothing"))
@@ -152,13 +159,12 @@ async def test_a_read_that_fails_half_way_leaves_the_reader_usable(path: Path) -
 
 async def test_a_page_damaged_later_is_an_integrity_error(path: Path) -> None:
     store = SqliteMetadataStore(path, ManualClock())
-    project = await store.create_project("damaged")
-    for _ in range(200):
-        await record_file(store, project.id)
+    project = await make_project(store, "damaged")
+    await asyncio.gather(*[record_file(store, project.id) for _ in range(500)])
     await store.close()
     pages = path.stat().st_size // 4096
     with path.open("r+b") as file:
-        for page in range(pages // 3, pages):
+        for page in range(pages // 2, pages):
             file.seek(page * 4096)
             file.write(b"\xff" * 4096)
     store = SqliteMetadataStore(path, ManualClock())
@@ -167,7 +173,7 @@ async def test_a_page_damaged_later_is_an_integrity_error(path: Path) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("part", ["keys", "files", "lifecycle", "upkeep", "schema"])
+@pytest.mark.parametrize("part", ["keys", "files", "lifecycle", "limits", "upkeep", "schema"])
 def test_every_statement_is_used_and_described(part: str) -> None:
     sources = Path(metadata.__file__).parent.glob("sqlite*.py")
     text = "".join(source.read_text("utf-8") for source in sources)
@@ -205,6 +211,30 @@ def test_upkeep_looks_at_what_it_changes_and_nothing_else(path: Path, statement:
     plan = plan_of(path, statement)
     assert any(step.startswith("SEARCH files") and index in step for step in plan), plan
     assert not any(step.startswith("SCAN files") or "TEMP B-TREE" in step for step in plan), plan
+
+
+@pytest.mark.parametrize("name", sorted(LIMITS.keys() - {"insert_upload"}))
+def test_what_limits_are_held_against_is_found_by_an_index(path: Path, name: str) -> None:
+    plan = plan_of(path, LIMITS[name])
+    assert not any(step.startswith("SCAN") and not step.endswith("VALUES CLAUSE") for step in plan), plan
+    assert not any("TEMP B-TREE" in step for step in plan) or name == "select_purposes_ended", plan
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("select_kept", "COVERING INDEX files_by_end"),
+        ("select_key_ended", "COVERING INDEX files_by_key_end"),
+        ("select_keys_ended", "COVERING INDEX files_by_key_end"),
+        ("count_uploads", "COVERING INDEX uploads_by_project"),
+        ("count_key_uploads", "COVERING INDEX uploads_by_key"),
+        ("delete_old_uploads", "uploads_by_end"),
+        ("delete_old_windows", "request_windows_by_minute"),
+        ("delete_old_days", "daily_usage_by_day"),
+    ],
+)
+def test_limits_look_only_at_what_an_index_covers(path: Path, name: str, index: str) -> None:
+    assert any(index in step for step in plan_of(path, LIMITS[name])), plan_of(path, LIMITS[name])
 
 
 def plan_of(path: Path, statement: str) -> list[str]:
@@ -292,10 +322,14 @@ def test_a_database_of_the_first_version_keeps_its_files_and_counters(tmp_path: 
         "deleted": (None, 100, 100 + 604_800),
         "both": (700, 100, 700),
     }
-    assert connection.execute("SELECT live_files, deleted_files, stored_bytes FROM usage").fetchall() == [(2, 2, 40)]
-    assert connection.execute("SELECT scopes FROM api_keys").fetchall() == [
-        ("files.read audit_logs.view files.hold files.purge metrics.view",)
-    ]
+    assert connection.execute("SELECT live_files, deleted_files, stored_bytes, deleted_bytes FROM usage").fetchall() == [(2, 2, 40, 20)]
+    assert connection.execute("SELECT * FROM key_usage").fetchall() == [("p", "k", 2, 20)]
+    assert connection.execute("SELECT * FROM daily_usage ORDER BY key_id").fetchall() == [("p", "", 0, 4, 40, 40), ("p", "k", 0, 4, 40, 40)]
+    assert drifts(connection) == []
+    (row,) = connection.execute("SELECT scopes, kind, updated_at FROM api_keys").fetchall()
+    later = ALL_SCOPES - FILE_SCOPES | {"files.hold", "files.purge"}
+    assert (sorted(row[0].split()), *row[1:]) == (sorted({"files.read", *later}), "organisation-service", 1)
+    assert connection.execute("SELECT slug, name, updated_at, version FROM projects").fetchall() == [("default", "default", 1, 1)]
     connection.close()
 
 

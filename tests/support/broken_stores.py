@@ -122,16 +122,21 @@ def _poisoned(store: Store) -> None:
 
 def _missing_while_restorable(store: Store) -> None:
     later = int(time.time()) + 1_000
-    store.sql(f"UPDATE files SET deleted_at = 1, collect_after = {later} WHERE id = '{store.first}'", _MOVE_ONE)
+    store.sql(f"UPDATE files SET deleted_at = 1, collect_after = {later} WHERE id = '{store.first}'", *_moving(store))
     _missing(store)
 
 
 def _missing_when_due(store: Store) -> None:
-    store.sql(f"UPDATE files SET deleted_at = 1, collect_after = 2 WHERE id = '{store.first}'", _MOVE_ONE)
+    store.sql(f"UPDATE files SET deleted_at = 1, collect_after = 2 WHERE id = '{store.first}'", *_moving(store))
     _missing(store)
 
 
-_MOVE_ONE = "UPDATE usage SET live_files = live_files - 1, deleted_files = deleted_files + 1"
+def _moving(store: Store) -> tuple[str, str]:
+    size = f"(SELECT bytes FROM files WHERE id = '{store.first}')"
+    return (
+        f"UPDATE usage SET live_files = live_files - 1, deleted_files = deleted_files + 1, deleted_bytes = deleted_bytes + {size}",
+        f"UPDATE key_usage SET live_files = live_files - 1, live_bytes = live_bytes - {size}",
+    )
 
 
 def _orphan(store: Store) -> None:

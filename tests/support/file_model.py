@@ -84,6 +84,11 @@ class ModelProject:
         admitted = (file for file in self.files.values() if query.admits(file, self.now()))
         return sorted(admitted, key=lambda file: file.position, reverse=query.order == "desc")
 
+    def usage(self) -> dict[str, int]:
+        """What is counted of the project's live files, as the key's that has uploaded them all."""
+        live = self.live()
+        return {"files": len(live), "storage_bytes": sum(len(file.content) for file in live)}
+
     def page(self, query: Query) -> dict[str, object]:
         """The answer to a list call, to the letter."""
         live = self.live(query)

@@ -15,19 +15,25 @@ import httpx2
 from starlette.types import Message
 
 from fileplane import logs
+from fileplane.access import ALL_SCOPES, Principal
 from fileplane.app import BLOBS_NAME, DATABASE_NAME
 from fileplane.blobs.local import LocalBlobStore
 from fileplane.clock import SystemClock
+from fileplane.control.api_keys import ApiKeys
+from fileplane.control.opening import credentials_over, open_credentials
+from fileplane.control.projects import Projects
 from fileplane.files.janitor import Janitor
 from fileplane.files.native import NativeFiles
-from fileplane.http.auth import Authenticator
+from fileplane.http.auth import Authenticator, principal_of
 from fileplane.http.call import Services
 from fileplane.http.edge import Edge
+from fileplane.http.request_limits import RequestLimits
 from fileplane.http.routes import build_router
 from fileplane.ids import hash_api_key
 from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import prepare_database
-from fileplane.model import ALL_SCOPES, File, FileQuery, Principal
+from fileplane.model import File, FileQuery
+from fileplane.secrets.vault import Vault
 from fileplane.settings import Settings
 from fileplane.testing.faults import NaughtyBlobStore, NaughtyMetadataStore, Plan
 
@@ -44,10 +50,11 @@ class InProcess:
     principal: Principal
     files: NativeFiles
     app: Edge
+    vault: Vault
 
     def with_faults(self, plan: Plan) -> InProcess:
         """The same stores, behind another plan."""
-        return _assemble(self.settings, self.blobs, self.metadata, self.principal, plan)
+        return _assemble(self.settings, self.blobs, self.metadata, self.principal, plan, self.vault)
 
     async def recorded(self) -> list[File]:
         """Every live file of the project."""
@@ -125,23 +132,38 @@ async def in_process(directory: Path, plan: Plan | None = None, **settings: obje
     blobs = LocalBlobStore(directory / BLOBS_NAME, deadline_seconds=chosen.storage_deadline_seconds)
     try:
         await metadata.bootstrap(hash_api_key(KEY), KEY[-4:], ALL_SCOPES)
-        key = await metadata.find_api_key(hash_api_key(KEY))
-        assert key is not None
-        principal = Principal(key.project_id, key.id, key.scopes, key.organisation)
+        known = await metadata.find_api_key(hash_api_key(KEY))
+        assert known is not None
+        principal = principal_of(known)
         # Access lines go straight to standard error, past pytest, from a thread of their own.
         with patch.object(logs, "_threshold", logging.CRITICAL):
-            yield _assemble(chosen, blobs, metadata, principal, plan or Plan({}))
+            vault = (await open_credentials(metadata, chosen)).vault
+            yield _assemble(chosen, blobs, metadata, principal, plan or Plan({}), vault)
     finally:
         await blobs.close()
         await metadata.close()
 
 
-def _assemble(settings: Settings, blobs: LocalBlobStore, metadata: SqliteMetadataStore, principal: Principal, plan: Plan) -> InProcess:
+def _assemble(
+    settings: Settings, blobs: LocalBlobStore, metadata: SqliteMetadataStore, principal: Principal, plan: Plan, vault: Vault
+) -> InProcess:
     naughty_blobs, naughty_metadata = NaughtyBlobStore(blobs, plan), NaughtyMetadataStore(metadata, plan)
     files = NativeFiles(naughty_metadata, naughty_blobs, Janitor(naughty_metadata, naughty_blobs, SystemClock(), settings), settings)
     authenticator = Authenticator(naughty_metadata, SystemClock(), settings.key_cache_seconds)
-    services = Services(settings, naughty_metadata, naughty_blobs, files, authenticator)
-    return InProcess(settings, blobs, metadata, principal, files, Edge(build_router(services), settings))
+    credentials = credentials_over(naughty_metadata, vault, settings)
+    services = Services(
+        settings,
+        naughty_metadata,
+        naughty_blobs,
+        files,
+        authenticator,
+        RequestLimits(naughty_metadata, SystemClock(), settings.workers),
+        Projects(naughty_metadata),
+        ApiKeys(naughty_metadata, SystemClock()),
+        credentials.virtual_keys,
+        credentials.configs,
+    )
+    return InProcess(settings, blobs, metadata, principal, files, Edge(build_router(services), settings), vault)
 
 
 async def pieces(*data: bytes) -> AsyncIterator[bytes]:

@@ -34,18 +34,32 @@ def existing(client: httpx2.Client, path: str) -> Values:
     return values
 
 
+def ids_of(path: str) -> list[str]:
+    """The parameters that name something, without those that are one of a few words."""
+    return [name for name in parameters_of(path) if name not in _WORDS]
+
+
 def deleted(client: httpx2.Client, path: str) -> Values:
-    """As :func:`existing`, but gone again."""
+    """As :func:`existing`, but gone again. What the client may not delete stands for itself: another of which nothing ever was."""
     values = existing(client, path)
-    if "hold_id" in values:
-        _require(client.delete(f"/files/{values['file_id']}/holds/{values['hold_id']}"))
-    _require(client.delete(f"/files/{values['file_id']}"))
+    for name in reversed(ids_of(path)):
+        answer = client.delete(filled(_PLACES[name], values))
+        if answer.status_code == _FORBIDDEN:
+            values |= {name: uuid7(1_700_000_000_002)}
+        else:
+            _require(answer)
     return values
+
+
+def is_there(client: httpx2.Client, values: Values) -> bool:
+    """Whether what the values name exists for the client."""
+    named = [filled(_PLACES[name], values) for name in values if name in _PLACES and name not in _LISTED_ONLY]
+    return all(client.get(path).status_code == _OK for path in named)
 
 
 def unknown(path: str, number: int = 0) -> Values:
     """Values of the right form that nothing has. Another ``number`` gives others."""
-    return {name: uuid7(1_700_000_000_000 + number) for name in parameters_of(path)}
+    return {name: _WORDS.get(name) or uuid7(1_700_000_000_000 + number) for name in parameters_of(path)}
 
 
 def filled(path: str, values: Values) -> str:
@@ -66,4 +80,49 @@ def _require(response: httpx2.Response) -> httpx2.Response:
     return response
 
 
-_MAKERS: dict[str, Callable[[httpx2.Client, Values], str]] = {"file_id": _file, "hold_id": _hold}
+def _virtual_key(client: httpx2.Client, _: Values) -> str:
+    body = {"name": "test", "provider": "openai", "key": "sk-test"}
+    return str(_require(client.post("/virtual-keys", json=body)).json()["slug"])
+
+
+def _config(client: httpx2.Client, _: Values) -> str:
+    return str(_require(client.post("/configs", json={"name": "test", "config": {"provider": "fileplane"}})).json()["slug"])
+
+
+def _workspace(client: httpx2.Client, _: Values) -> str:
+    """A new one for whoever may make one, else the client's own."""
+    made = client.post("/admin/workspaces", json={"name": "test"})
+    if made.status_code == _FORBIDDEN:
+        return str(_require(client.get("/admin/workspaces")).json()["data"][0]["id"])
+    return str(_require(made).json()["id"])
+
+
+def _key(client: httpx2.Client, _: Values) -> str:
+    return str(_require(client.post("/api-keys/workspace/service", json={"name": "test", "scopes": ["files.read"]})).json()["id"])
+
+
+_OK, _FORBIDDEN = 200, 403
+_WORDS = {"type": "workspace", "sub_type": "service"}
+_MAKERS: dict[str, Callable[[httpx2.Client, Values], str]] = {
+    "file_id": _file,
+    "hold_id": _hold,
+    "workspace_id": _workspace,
+    "key_id": _key,
+    "virtual_key_slug": _virtual_key,
+    "provider_slug": _virtual_key,
+    "integration_slug": _virtual_key,
+    "config_slug": _config,
+    "type": lambda _client, _values: _WORDS["type"],
+    "sub_type": lambda _client, _values: _WORDS["sub_type"],
+}
+_PLACES = {
+    "file_id": "/files/{file_id}",
+    "hold_id": "/files/{file_id}/holds/{hold_id}",
+    "workspace_id": "/admin/workspaces/{workspace_id}",
+    "key_id": "/api-keys/{key_id}",
+    "virtual_key_slug": "/virtual-keys/{virtual_key_slug}",
+    "provider_slug": "/providers/{provider_slug}",
+    "integration_slug": "/integrations/{integration_slug}",
+    "config_slug": "/configs/{config_slug}",
+}
+_LISTED_ONLY = {"hold_id"}

@@ -10,11 +10,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from fileplane.access import ALL_SCOPES, NewApiKey
 from fileplane.app import open_metadata
 from fileplane.ids import hash_api_key, new_api_key
 from fileplane.metadata.base import MetadataStore
-from fileplane.model import ALL_SCOPES, NewApiKey, Usage
+from fileplane.model import Usage
 from fileplane.settings import Settings
+from fileplane.testing.metadata_store_suite import NOBODY, make_project
 
 _AT_ONCE = 16
 
@@ -68,9 +70,11 @@ async def make_key(
     expires_at: int | None = None,
 ) -> Key:
     if project_id is None:
-        project_id = (await metadata.create_project(f"tenant-{os.getpid()}-{next(_numbers)}")).id
+        project_id = (await make_project(metadata, f"tenant-{os.getpid()}-{next(_numbers)}")).id
     plain = new_api_key()
-    made = await metadata.create_api_key(NewApiKey(project_id, "test", hash_api_key(plain), plain[-4:], scopes, expires_at=expires_at))
+    made = await metadata.create_api_key(
+        NewApiKey(project_id, "test", hash_api_key(plain), plain[-4:], scopes, expires_at=expires_at), NOBODY
+    )
     return Key(plain, made.id, project_id)
 
 

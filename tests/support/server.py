@@ -80,13 +80,17 @@ class RunningServer:
             **environment,
         )
 
-    def create_key(self, *, project: str = "default", scopes: tuple[str, ...] = (), expires_in: str | None = None) -> str:
+    def create_key(
+        self, *, project: str = "default", scopes: tuple[str, ...] = (), expires_in: str | None = None, organisation: bool = False
+    ) -> str:
         """A new API key in ``project``, which is made when it is missing."""
         if project != "default":
             self.run("project", "create", project)
         arguments = ["key", "create", "--name", "test", "--project", project]
         for scope in scopes:
             arguments += ["--scope", scope]
+        if organisation:
+            arguments += ["--organisation"]
         if expires_in is not None:
             arguments += ["--expires-in", expires_in]
         result = self.run(*arguments)

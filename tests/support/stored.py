@@ -20,3 +20,12 @@ def temporaries(data_dir: Path) -> set[str]:
 def assert_nothing_left_behind(data_dir: Path, before: set[str]) -> None:
     """The store has, or soon has, exactly the files of ``before``."""
     eventually_equal(lambda: blob_files(data_dir), before)
+
+
+def assert_nowhere_in(data_dir: Path, secret: str) -> None:
+    """No file below ``data_dir`` has the secret in it, in either encoding that programs keep text in."""
+    needles = {secret.encode(form) for form in ("utf-8", "utf-16-le")}
+    for path in sorted(data_dir.rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            assert not any(needle in content for needle in needles), path

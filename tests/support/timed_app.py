@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import httpx2
 
 from fileplane import logs
 from fileplane.app import BLOBS_NAME, DATABASE_NAME
 from fileplane.blobs.local import LocalBlobStore
+from fileplane.control.api_keys import ApiKeys
+from fileplane.control.opening import open_credentials
+from fileplane.control.projects import Projects
 from fileplane.files.janitor import Collected, Janitor
 from fileplane.files.native import NativeFiles
 from fileplane.http.auth import Authenticator
 from fileplane.http.call import Services
 from fileplane.http.edge import Edge
+from fileplane.http.request_limits import RequestLimits
 from fileplane.http.routes import build_router
+from fileplane.ids import hash_api_key
+from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import prepare_database
 from fileplane.settings import Settings
@@ -26,6 +33,8 @@ from support.clock import ManualClock
 from support.projects import Key, make_key
 
 BASE_URL = "http://in-process/v1"
+
+T = TypeVar("T")
 
 
 class TimedApp:
@@ -37,8 +46,20 @@ class TimedApp:
         self._transport = _Transport(runner, Edge(build_router(services), services.settings))
         self.clock = clock
 
+    @property
+    def metadata(self) -> MetadataStore:
+        return self._services.metadata
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Whatever it is, on the application's own loop."""
+        return self._runner.run(work)
+
     def new_key(self, **options: object) -> Key:
-        return self._runner.run(make_key(self._services.metadata, **options))
+        return self.run(make_key(self.metadata, **options))
+
+    def new_organisation_key(self, plain: str) -> None:
+        """The first organisation key, which works in a project of its own and may do everything; only once, and before any other key."""
+        self._runner.run(self._services.metadata.bootstrap(hash_api_key(plain), plain[-4:]))
 
     def collect(self) -> Collected | None:
         """One whole pass of the janitor."""
@@ -91,6 +112,17 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: ManualClock) -
     blobs = LocalBlobStore(settings.data_dir / BLOBS_NAME)
     stack.push_async_callback(blobs.close)
     authenticator = Authenticator(metadata, clock, settings.key_cache_seconds)
+    files = NativeFiles(metadata, blobs, Janitor(metadata, blobs, clock, settings), settings, clock)
+    credentials = await open_credentials(metadata, settings)
     return Services(
-        settings, metadata, blobs, NativeFiles(metadata, blobs, Janitor(metadata, blobs, clock, settings), settings), authenticator
+        settings,
+        metadata,
+        blobs,
+        files,
+        authenticator,
+        RequestLimits(metadata, clock, settings.workers),
+        Projects(metadata),
+        ApiKeys(metadata, clock),
+        credentials.virtual_keys,
+        credentials.configs,
     )

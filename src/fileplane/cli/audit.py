@@ -16,7 +16,7 @@ from fileplane.cli.output import Listing, print_json, shown_time
 from fileplane.cli.project import settings_for
 from fileplane.cli.runtime import Runtime, runtime_of
 from fileplane.ids import parse_file_id
-from fileplane.model import AuditEntry, AuditPage, AuditQuery
+from fileplane.model import RESOURCE_TYPES, AuditEntry, AuditPage, AuditQuery
 from fileplane.settings import Settings
 
 _DEFAULT_LIMIT: Final = 100
@@ -29,7 +29,8 @@ def audit(  # noqa: PLR0913, PLR0917 - each is an option
     context: typer.Context,
     project: Annotated[str | None, typer.Option(help="Only changes in this project.")] = None,
     action: Annotated[str | None, typer.Option(help="Only this action, such as delete.")] = None,
-    resource: Annotated[str | None, typer.Option(metavar="ID", help="Only changes of the file with this id.")] = None,
+    kind: Annotated[str | None, typer.Option("--type", help=f"Only changes of this kind of thing: {', '.join(RESOURCE_TYPES)}.")] = None,
+    resource: Annotated[str | None, typer.Option(metavar="ID", help="Only changes of the thing with this id.")] = None,
     key: Annotated[str | None, typer.Option(metavar="ID", help="Only changes by the API key with this id.")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help=f"Only changes at or after this. {_WHEN}")] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="Only changes at or before this.")] = None,
@@ -42,11 +43,14 @@ def audit(  # noqa: PLR0913, PLR0917 - each is an option
 
     What Fileplane did of its own accord, such as ending an expired file, has no key, client or request.
     """
+    if kind is not None and kind not in RESOURCE_TYPES:
+        raise leave(ExitCode.USAGE, f"'{kind}' is no kind of thing that changes. Kinds: {', '.join(RESOURCE_TYPES)}.")
     query = AuditQuery(
         limit=limit,
         since=_time("--since", since),
         until=_time("--until", until),
         action=action,
+        resource_type=kind,
         resource_id=None if resource is None else parse_file_id(resource) or resource,
         key_id=key,
     )

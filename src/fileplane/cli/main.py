@@ -19,11 +19,14 @@ from fileplane.cli.key import key
 from fileplane.cli.ls import ls
 from fileplane.cli.project import project
 from fileplane.cli.rm import rm
+from fileplane.cli.saved_config import saved_config
 from fileplane.cli.secrets import secrets
 from fileplane.cli.serve import serve
 from fileplane.cli.settings import settings
 from fileplane.cli.undelete import undelete
 from fileplane.cli.upload import upload
+from fileplane.cli.usage import usage
+from fileplane.cli.virtual_key import virtual_key
 
 _EPILOGUE = "EXIT STATUS: " + "; ".join(f"{int(code)} {meaning}" for code, meaning in EXIT_CODE_HELP.items()) + "."
 _CLIENT_EPILOGUE = (
@@ -66,10 +69,12 @@ def _fileplane(
 cli.command(epilog=_EPILOGUE)(serve)
 cli.command(epilog=_EPILOGUE)(settings)
 cli.command(cls=OptionalReadData, epilog=_EPILOGUE)(check)
-for administrative_command in (gc, backup, restore, audit):
+for administrative_command in (gc, backup, restore, audit, usage):
     cli.command(epilog=_EPILOGUE)(administrative_command)
 for client_command in (upload, ls, get, cat, rm, undelete):
     cli.command(epilog=_CLIENT_EPILOGUE)(client_command)
 cli.add_typer(project, name="project", epilog=_EPILOGUE)
 cli.add_typer(key, name="key", epilog=_EPILOGUE)
 cli.add_typer(secrets, name="secrets", epilog=_EPILOGUE)
+cli.add_typer(virtual_key, name="virtual-key", epilog=_EPILOGUE)
+cli.add_typer(saved_config, name="config", epilog=_EPILOGUE)

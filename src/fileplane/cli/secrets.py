@@ -1,4 +1,4 @@
-"""``fileplane secrets rotate``."""
+"""``fileplane secrets rotate|forget``."""
 
 from __future__ import annotations
 
@@ -18,17 +18,13 @@ from fileplane.cli.runtime import Runtime, runtime_of
 from fileplane.settings import Settings
 
 if TYPE_CHECKING:  # loading the encryption takes time that other commands have no use for
+    from fileplane.control.forgetting import Loss
     from fileplane.secrets.envelope import MasterKey
     from fileplane.secrets.rotation import Rotation
 
 secrets = typer.Typer(
     help="Look after the encryption of stored credentials, on the machine that has the data directory.", no_args_is_help=True
 )
-
-
-@secrets.callback()
-def _secrets() -> None:
-    """Keeps a single command a command of this group."""
 
 
 @secrets.command("rotate")
@@ -51,14 +47,14 @@ def rotate_secrets(
     if as_json:
         print_json(asdict(rotation) | {"master_key_id": master_key_id})
     else:
-        print_line(f"encrypted anew: {rotation.virtual_keys} virtual keys; removed: {rotation.dropped_data_keys} data keys")
+        print_line(f"encrypted anew: {rotation.records} records; removed: {rotation.dropped_data_keys} data keys")
         print_line(f"master key in force: {master_key_id}")
     if master_key_file is not None:
         _say_what_to_do(settings, master_key_file)
     if rotation.problems:
         for problem in rotation.problems:
             complain(problem)
-        raise CommandFailed(ExitCode.FAILED, f"{len(rotation.problems)} virtual keys could not be encrypted anew. Set their fields anew.")
+        raise CommandFailed(ExitCode.FAILED, f"{len(rotation.problems)} records could not be encrypted anew. Set them anew.")
 
 
 def _run(runtime: Runtime, settings: Settings, master_key_file: Path | None) -> tuple[Rotation, str]:
@@ -70,7 +66,7 @@ def _run(runtime: Runtime, settings: Settings, master_key_file: Path | None) -> 
     except MasterKeyUnusable as error:
         raise CommandFailed(ExitCode.FAILED, str(error)) from error
     except SealBroken as error:
-        advice = "Run `fileplane secrets rotate` without --master-key-file, which names the virtual keys to set anew, and then again."
+        advice = "Run `fileplane secrets rotate` without --master-key-file, which names what to set anew, and then again."
         raise CommandFailed(ExitCode.FAILED, f"{error} {advice}") from error
 
 
@@ -116,3 +112,57 @@ def _say_what_to_do(settings: Settings, master_key_file: Path) -> None:
     if settings.master_key is not None:
         complain(f"start the servers again with FILEPLANE_MASTER_KEY_FILE={master_key_file.absolute()}")
     complain("backups made before need the master key that was in force then: keep it as long as them")
+
+
+@secrets.command("forget")
+def forget_secrets(
+    context: typer.Context,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Give it up. Without this, what would be lost is shown and nothing is changed.")
+    ] = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give up what a master key encrypted that is lost for good, so that the server starts again with a new one.
+
+    Make a backup first: should the master key be found after all, it opens that. Slugs, names, projects and references stay, and so do
+    the files; the secrets of virtual keys and the documents of configs have to be set anew.
+    """
+    lost, master_key_id = _run_forget(runtime_of(context), settings_for(config, data_dir), yes=yes)
+    done = master_key_id is not None
+    if as_json:
+        virtual_keys = [{"slug": slug, "fields": list(fields)} for slug, fields in lost.virtual_keys]
+        configs = [{"slug": slug, "documents": count} for slug, count in lost.configs]
+        print_json({"done": done, "virtual_keys": virtual_keys, "configs": configs, "lost_master_key_id": lost.master_key_id})
+        return
+    if lost.master_key_id is None:
+        print_line("nothing is lost: the master key is in its place, or nothing is encrypted")
+        return
+    for slug, fields in lost.virtual_keys:
+        print_line(f"virtual key {slug}: {', '.join(fields)}")
+    for slug, count in lost.configs:
+        print_line(f"config {slug}: {count} {'document' if count == 1 else 'documents'}")
+    print_line(f"given up; master key in force: {master_key_id}" if done else "nothing was changed; give these up with --yes")
+
+
+def _run_forget(runtime: Runtime, settings: Settings, *, yes: bool) -> tuple[Loss, str | None]:
+    from fileplane.secrets.master_key import MasterKeyUnusable  # noqa: PLC0415
+
+    try:
+        return asyncio.run(_forget(runtime, settings, yes=yes))
+    except MasterKeyUnusable as error:
+        raise CommandFailed(ExitCode.FAILED, str(error)) from error
+
+
+async def _forget(runtime: Runtime, settings: Settings, *, yes: bool) -> tuple[Loss, str | None]:
+    from fileplane.control.forgetting import forget, planned_loss  # noqa: PLC0415
+    from fileplane.model import Origin  # noqa: PLC0415
+    from fileplane.secrets.master_key import MasterKeySource  # noqa: PLC0415
+
+    async with runtime.open_metadata(settings) as metadata:
+        source = MasterKeySource(settings.data_dir, settings.master_key)
+        lost = await planned_loss(metadata, source)
+        if lost.master_key_id is None or not yes:
+            return lost, None
+        return lost, await forget(metadata, source, lost, Origin())

@@ -7,16 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from fileplane.access import CallerLimits, Principal, Scope, Whose
 from fileplane.errors import AboveMaximum, BelowMinimum, InvalidValue, MissingParameter, MissingScope, UnknownParameter
 from fileplane.files.names import clean_filename, media_type_of
-from fileplane.model import (
-    INPUT_PURPOSES,
-    LONGEST_EXPIRY_SECONDS,
-    OUTPUT_PURPOSES,
-    SHORTEST_EXPIRY_SECONDS,
-    Principal,
-    Scope,
-)
+from fileplane.model import INPUT_PURPOSES, LONGEST_EXPIRY_SECONDS, OUTPUT_PURPOSES, SHORTEST_EXPIRY_SECONDS
 from fileplane.settings import Settings
 
 _FREE_PURPOSE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -55,6 +49,7 @@ class UploadForm:
         self._fields: dict[str, str] = {}
         self._filename: str | None = None
         self._media_type = ""
+        self._limit: tuple[int, str] | None = None
 
     def take_field(self, field: FormField) -> None:
         """Raises an :class:`~fileplane.errors.InvalidRequest` that names the field, or MissingScope."""
@@ -67,6 +62,7 @@ class UploadForm:
         if field.name in self._fields:
             raise InvalidValue(f"'{field.name}' was sent twice. Send it once.", param=field.name)
         self._fields[field.name] = field.value
+        self._limit = None
         if field.name == "purpose":
             self._check_purpose(field.value)
 
@@ -78,17 +74,11 @@ class UploadForm:
         self._media_type = media_type_of(self._filename, begins.media_type)
 
     @property
-    def limit(self) -> int:
-        """Bytes the file may have, as far as is known by now."""
-        if "purpose" not in self._fields:
-            return max(self._settings.max_file_bytes, self._settings.max_batch_file_bytes)
-        limit: int = getattr(self._settings, self.limiting_setting)
-        return limit
-
-    @property
-    def limiting_setting(self) -> str:
-        """The setting that :attr:`limit` comes from."""
-        return "max_batch_file_bytes" if self._fields.get("purpose") == "batch" else "max_file_bytes"
+    def limit(self) -> tuple[int, str]:
+        """See :func:`largest_of`, as far as the purpose is known by now."""
+        if self._limit is None:
+            self._limit = largest_of(self._settings, self._principal.limits, self.known_purpose)
+        return self._limit
 
     @property
     def known_purpose(self) -> str | None:
@@ -144,6 +134,20 @@ class UploadForm:
             return
         allowed = [*INPUT_PURPOSES, *(name for name in extra if name != "*")]
         raise InvalidValue(f"'{purpose[:80]}' is not one of {allowed} - 'purpose'", param="purpose")
+
+
+def largest_of(settings: Settings, limits: CallerLimits, purpose: str | None) -> tuple[int, str]:
+    """Bytes that a file of a purpose may have, or of any when it is None, and the rest of a sentence that says whose limit it is."""
+    of_batch = purpose == "batch" or (purpose is None and settings.max_batch_file_bytes > settings.max_file_bytes)
+    name = "max_batch_file_bytes" if of_batch else "max_file_bytes"
+    least, setter = (
+        settings.max_batch_file_bytes if of_batch else settings.max_file_bytes,
+        f"here. Split it, or ask the operator to raise {name}",
+    )
+    for whose, own in ((Whose.PROJECT, limits.project.file_bytes), (Whose.KEY, limits.key.file_bytes)):
+        if own is not None and own < least:
+            least, setter = own, f"of this {whose}. Split it, or ask the operator to raise the {whose}'s file_bytes"
+    return least, setter
 
 
 def _from_json(text: str) -> tuple[object, object]:

@@ -68,7 +68,8 @@ class IntegrityCheck:
 
     async def _counters(self) -> AsyncIterator[Finding]:
         for drift in await self._metadata.counter_drifts():
-            words = f"the counter {drift.counter} of purpose {drift.purpose} is {drift.kept}, but its files make {drift.counted}"
+            what = f"purpose {drift.purpose}" if drift.key_id is None else f"key {drift.key_id}"
+            words = f"the counter {drift.counter} of {what} is {drift.kept}, but its files make {drift.counted}"
             yield Finding(Kind.COUNTER_DRIFT, words, drift.project_id)
 
     async def _files(self, selection: Selection | None) -> AsyncIterator[Finding]:

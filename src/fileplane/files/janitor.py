@@ -83,7 +83,7 @@ class Janitor:
                     if not await self._metadata.take_lease(LEASE, holder, LEASE_SECONDS):
                         break
                 else:
-                    while await self._metadata.forget_old_entries(self._audit_before()):
+                    while await self._metadata.forget_old_entries(self._audit_before(), self._usage_before()):
                         continue
                     JANITOR_SUCCEEDED.set(self._now())
         finally:
@@ -200,6 +200,10 @@ class Janitor:
     def _audit_before(self) -> int | None:
         seconds = self._settings.audit_retention_seconds
         return self._now() - seconds if seconds else None
+
+    def _usage_before(self) -> int | None:
+        days = self._settings.usage_retention_days
+        return self._now() // 86_400 - days if days else None
 
 
 def _count(kind: str, size: int) -> None:

@@ -9,8 +9,18 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
+from fileplane.access import Principal, Whose
 from fileplane.blobs.base import BlobKeyInvalid, BlobMissing, BlobReader, BlobStore
-from fileplane.errors import IdempotencyConflict, InvalidValue, StorageQuotaExceeded, StorageUnavailable
+from fileplane.clock import Clock, SystemClock
+from fileplane.errors import (
+    FileQuotaExceeded,
+    IdempotencyConflict,
+    InvalidValue,
+    RateLimited,
+    StorageQuotaExceeded,
+    StorageUnavailable,
+)
+from fileplane.files.allowance import Received, Uploads
 from fileplane.files.findings import Kind
 from fileplane.files.form import FormField, UploadEvent, UploadForm
 from fileplane.files.inspection import Inspection, recorded, refuse_invalid
@@ -20,7 +30,7 @@ from fileplane.files.room import Room
 from fileplane.ids import new_blob_key
 from fileplane.metadata.base import CursorNotFound, MetadataStore
 from fileplane.metrics import IDEMPOTENT_REPLAYS, VERDICTS
-from fileplane.model import CreatedFile, File, FilePage, FileQuery, Hold, Idempotency, NewFile, Origin, Principal, Span, StoredBlob
+from fileplane.model import CreatedFile, File, FilePage, FileQuery, Hold, Idempotency, NewFile, Origin, Span, StoredBlob
 from fileplane.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -29,11 +39,17 @@ _log = logging.getLogger(__name__)
 class NativeFiles:
     """create, list, get, open and delete, and the rest of a file's life, each for the caller's own project only."""
 
-    def __init__(self, metadata: MetadataStore, blobs: BlobStore, janitor: Janitor, settings: Settings) -> None:
+    def __init__(self, metadata: MetadataStore, blobs: BlobStore, janitor: Janitor, settings: Settings, clock: Clock | None = None) -> None:
         self._metadata = metadata
         self._blobs = blobs
         self._janitor = janitor
         self._settings = settings
+        self._clock = clock or SystemClock()
+        self._uploads = Uploads(metadata, settings)
+
+    async def settle(self) -> None:
+        """To be called before the stores are closed: returns when all that has ended has been seen to."""
+        await self._uploads.settle()
 
     async def create(
         self,
@@ -42,17 +58,47 @@ class NativeFiles:
         events: AsyncIterator[UploadEvent],
         declared_length: int | None,
         idempotency_key: str | None = None,
+        received: Received | None = None,
     ) -> CreatedFile:
         """Streams one upload into the store and records it.
 
         ``declared_length`` is the length of the whole form, if the client gave it: what cannot fit is refused before ``events`` is
         read at all. Returns once blob and record are durable; whatever is raised leaves neither. An ``idempotency_key`` used within 24
-        hours gives the file of then, if bytes, purpose, name and expiry are the same.
+        hours gives the file of then, if bytes, purpose, name and expiry are the same. ``received`` counts the body's bytes as
+        ``events`` are read; they count towards the day, also those of an upload that fails.
         """
+        received = received or Received()
         key_hash = None if idempotency_key is None else hashlib.sha256(idempotency_key.encode()).digest()
+        room = await self._room(principal, key_hash, declared_length, received)
+        async with self._uploads.going_on(principal, received):
+            return await self._take(principal, origin, events, key_hash, room, received)
+
+    async def _room(self, principal: Principal, key_hash: bytes | None, declared_length: int | None, received: Received) -> Room:
+        """The room of an upload that has been admitted to it. Raises as :meth:`Room.admit`."""
         repeated = None if key_hash is None else await self._metadata.repeated_upload_bytes(principal.project_id, key_hash)
-        room = Room(principal.project_id, self._metadata, self._janitor, self._settings, repeated)
-        await room.admit(declared_length)
+        room = Room(principal, self._metadata, self._janitor, self._settings, self._clock, repeated, received)
+        try:
+            await room.admit(declared_length)
+        except (StorageQuotaExceeded, FileQuotaExceeded):
+            if key_hash is None or repeated is not None:
+                raise
+            # What has just taken the last room may be the file that this one repeats.
+            repeated = await self._metadata.repeated_upload_bytes(principal.project_id, key_hash)
+            if repeated is None:
+                raise
+            room = Room(principal, self._metadata, self._janitor, self._settings, self._clock, repeated, received)
+            await room.admit(declared_length)
+        return room
+
+    async def _take(
+        self,
+        principal: Principal,
+        origin: Origin,
+        events: AsyncIterator[UploadEvent],
+        key_hash: bytes | None,
+        room: Room,
+        received: Received,
+    ) -> CreatedFile:
         form, inspection = UploadForm(self._settings, principal), Inspection(self._settings)
         async with self._blobs.writer(new_blob_key(), inspection) as writer:
             size = 0
@@ -73,9 +119,19 @@ class NativeFiles:
         async with self._discarding(blob, BaseException):
             verdict = await inspection.verdict(form.purpose, self._blobs, blob.key)
             refuse_invalid(verdict, self._settings)
-        new = NewFile(blob, form.purpose, form.filename, form.media_type, principal.key_id, form.expires_after, **recorded(verdict))
+        new = NewFile(
+            blob,
+            form.purpose,
+            form.filename,
+            form.media_type,
+            principal.key_id,
+            form.expires_after,
+            **recorded(verdict),
+            received_bytes=received.bytes,
+        )
         idempotency = None if key_hash is None else Idempotency(key_hash, _fingerprint(new))
         created = await self._record(principal, new, origin, idempotency, room)
+        received.recorded = True
         if verdict is not None:
             VERDICTS.add(1, form.purpose, "valid" if verdict.valid else "invalid")
         if created.repeated:
@@ -85,15 +141,16 @@ class NativeFiles:
 
     async def _record(self, principal: Principal, new: NewFile, origin: Origin, idempotency: Idempotency | None, room: Room) -> CreatedFile:
         async def create() -> CreatedFile:
-            quota = self._settings.project_quota_bytes
-            return await self._metadata.create_file(principal.project_id, new, quota, origin, idempotency)
+            return await self._metadata.create_file(principal.project_id, new, room.quota_bytes, origin, idempotency, principal.limits)
 
-        async with self._discarding(new.blob, IdempotencyConflict):
+        async with self._discarding(new.blob, IdempotencyConflict, FileQuotaExceeded, RateLimited):
             try:
                 return await create()
-            except StorageQuotaExceeded:
+            except StorageQuotaExceeded as refusal:
                 # Only now, with all its bytes here, is anything given up for it.
                 async with self._discarding(new.blob, BaseException):
+                    if refusal.whose is Whose.KEY:
+                        raise
                     await room.settle(new.blob.size)
             async with self._discarding(new.blob, StorageQuotaExceeded):
                 return await create()
@@ -163,8 +220,14 @@ class NativeFiles:
             _log.warning("the bytes of a purged file are left for the janitor: %s", error, exc_info=error)
 
     async def restore(self, principal: Principal, file_id: str, origin: Origin) -> File:
-        """Takes a deletion back. Raises :class:`~fileplane.errors.FileNotFound` or :class:`~fileplane.errors.StorageQuotaExceeded`."""
-        return await self._metadata.restore_file(principal.project_id, file_id, self._settings.project_quota_bytes, origin)
+        """Takes a deletion back.
+
+        Raises :class:`~fileplane.errors.FileNotFound`, :class:`~fileplane.errors.StorageQuotaExceeded` or
+        :class:`~fileplane.errors.FileQuotaExceeded`.
+        """
+        own = principal.project_limits.storage_bytes
+        quota = self._settings.project_quota_bytes if own is None else own
+        return await self._metadata.restore_file(principal.project_id, file_id, quota, origin, principal.project_limits)
 
     async def hold(self, principal: Principal, file_id: str, reason: str, expires_in: int | None, origin: Origin) -> Hold:
         """Keeps a file from being deleted or purged, and from expiring. Raises :class:`~fileplane.errors.FileNotFound`."""

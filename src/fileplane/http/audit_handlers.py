@@ -7,13 +7,14 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
+from fileplane.access import ORGANISATION_ID, Principal
 from fileplane.errors import InvalidValue
 from fileplane.http.call import Call
 from fileplane.http.parameters import Parameter, parse_query
 from fileplane.http.responses import json_response
 from fileplane.http.schemas import AuditLogs, audit_record
 from fileplane.ids import parse_file_id
-from fileplane.model import ORGANISATION_ID, AuditPage, AuditQuery, Principal
+from fileplane.model import AuditPage, AuditQuery
 from fileplane.settings import Settings
 
 _SUCCESS: Final = 200

@@ -7,13 +7,19 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
+from fileplane.access import Principal
 from fileplane.blobs.base import BlobStore
+from fileplane.control.api_keys import ApiKeys
+from fileplane.control.configs import Configs
+from fileplane.control.projects import Projects
+from fileplane.control.virtual_keys import VirtualKeys
 from fileplane.errors import FileNotFound
 from fileplane.files.native import NativeFiles
 from fileplane.http.auth import Authenticator
+from fileplane.http.request_limits import RequestLimits
 from fileplane.ids import openai_style, parse_file_id
 from fileplane.metadata.base import MetadataStore
-from fileplane.model import Origin, Principal
+from fileplane.model import Origin
 from fileplane.settings import Settings
 
 
@@ -26,6 +32,11 @@ class Services:
     blobs: BlobStore
     files: NativeFiles
     authenticator: Authenticator
+    request_limits: RequestLimits
+    projects: Projects
+    api_keys: ApiKeys
+    virtual_keys: VirtualKeys
+    configs: Configs
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["path"] = _undecoded_path(scope)
-        scope["state"] = {}
+        scope["state"] = {"answer_headers": []}  # for whatever the answer turns out to be
         self.scope = scope
         self._receive = receive
         self._send = send
@@ -90,7 +90,7 @@ class Exchange:
 
     def _start(self, message: Message) -> None:
         self.status = message["status"]
-        headers = [*message["headers"], (b"x-request-id", self.request_id.encode())]
+        headers = [*message["headers"], *self.scope["state"]["answer_headers"], (b"x-request-id", self.request_id.encode())]
         if not self._body_read and self._is_sending():
             self._lingers = True
             headers = [(name, value) for name, value in headers if name != b"content-length"]

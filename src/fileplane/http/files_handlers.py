@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from fileplane.access import Scope
 from fileplane.clock import SystemClock
+from fileplane.control.authority import require_scope
 from fileplane.errors import InvalidValue
-from fileplane.http.auth import require_scope
+from fileplane.files.allowance import Received
 from fileplane.http.body import Patience, declared_length, read_body, refuse_content_encoding
 from fileplane.http.call import Call
 from fileplane.http.content import ContentResponse, content_headers, not_modified, requested_span
@@ -19,7 +22,6 @@ from fileplane.http.parameters import delete_parameters, list_parameters, parse_
 from fileplane.http.responses import json_response
 from fileplane.http.schemas import FileDeletion, file_list, file_object
 from fileplane.metrics import UPLOADS_IN_PROGRESS
-from fileplane.model import Scope
 
 _LONGEST_IDEMPOTENCY_KEY: Final = 255
 _clock = SystemClock()
@@ -30,13 +32,20 @@ async def upload_file(call: Call) -> ASGIApp:
     request, settings = call.request, call.services.settings
     refuse_content_encoding(request)
     boundary = boundary_of(request.headers.get("content-type"))
-    body = read_body(request.receive, Patience.from_settings(settings), _clock)
+    received = Received()
+    body = _counted(read_body(request.receive, Patience.from_settings(settings), _clock), received)
     with UPLOADS_IN_PROGRESS.counted():
         created = await call.services.files.create(
-            call.principal, call.origin, read_form(body, boundary, settings), declared_length(request), _idempotency_key(request)
+            call.principal, call.origin, read_form(body, boundary, settings), declared_length(request), _idempotency_key(request), received
         )
     headers = {"idempotent-replayed": "true"} if created.repeated else None
     return json_response(file_object(created.file, call.shown_id(created.file.id)), headers=headers)
+
+
+async def _counted(body: AsyncIterator[bytes], received: Received) -> AsyncIterator[bytes]:
+    async for chunk in body:
+        received.bytes += len(chunk)
+        yield chunk
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+import json
+from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
 
 from fileplane.clock import SystemClock
-from fileplane.errors import InvalidValue, MissingParameter, UnsupportedMediaType
+from fileplane.errors import InvalidRequest, InvalidValue, MissingParameter, UnknownParameter, UnsupportedMediaType
 from fileplane.http.body import Patience, declared_length, read_body, refuse_content_encoding
 from fileplane.settings import Settings
 
 LARGEST_BODY: Final = 64 * 1024
 _AT: Final = " - at `$"
+_AT_KEY: Final = " - at `key` in `$"
 _MISSING: Final = "Object missing required field `"
+_UNKNOWN: Final = "Object contains unknown field `"
+_LONGEST_NAME: Final = 80
 
 T = TypeVar("T")
 _clock = SystemClock()
@@ -25,6 +29,18 @@ async def read_json(request: Request, schema: type[T], settings: Settings) -> T:
 
     Raises an :class:`~fileplane.errors.InvalidRequest` that names the field, UnsupportedMediaType, or what reading a body raises.
     """
+    return _decode(await _whole_body(request, settings), schema)
+
+
+async def read_json_if_any(request: Request, schema: type[T], settings: Settings) -> T:
+    """As :func:`read_json`, where no body at all stands for an empty object."""
+    length = declared_length(request)
+    if length == 0 or (length is None and "transfer-encoding" not in request.headers):
+        return schema()
+    return await read_json(request, schema, settings)
+
+
+async def _whole_body(request: Request, settings: Settings) -> bytes:
     refuse_content_encoding(request)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
@@ -36,7 +52,7 @@ async def read_json(request: Request, schema: type[T], settings: Settings) -> T:
         if too_large:
             raise InvalidValue(f"The body is larger than {LARGEST_BODY} bytes, the limit for JSON here.", param="body")
         body += chunk
-    return _decode(bytes(body), schema)
+    return bytes(body)
 
 
 async def pass_over_body(request: Request, settings: Settings) -> None:
@@ -50,14 +66,34 @@ async def pass_over_body(request: Request, settings: Settings) -> None:
 
 def _decode(body: bytes, schema: type[T]) -> T:
     try:
-        return msgspec.json.decode(body, type=schema)
+        decoded = msgspec.json.decode(body, type=schema)
+        json.loads(body, object_pairs_hook=_once_each)
     except msgspec.ValidationError as error:
-        text = str(error)
-        if text.startswith(_MISSING):
-            name = text.removeprefix(_MISSING).partition("`")[0]
-            raise MissingParameter(f"Missing required parameter: '{name}'.", param=name) from error
-        what, _, where = text.partition(_AT)
-        name = where.rstrip("`").lstrip(".") or "body"
-        raise InvalidValue(f"Invalid '{name}': {what}.", param=name) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _telling(str(error)) from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidValue("The body is not valid JSON.", param="body") from error
+    return decoded
+
+
+def _telling(text: str) -> InvalidRequest:
+    """What the decoder says, with the field at fault by its path."""
+    what, _, where = text.replace(_AT_KEY, _AT).partition(_AT)
+    path = where.rstrip("`").lstrip(".")
+    for beginning in (_MISSING, _UNKNOWN):
+        if what.startswith(beginning):
+            field = what.removeprefix(beginning).rstrip("`")
+            name = f"{path}.{field}" if path else field
+            if beginning == _MISSING:
+                return MissingParameter(f"Missing required parameter: '{name}'.", param=name)
+            return UnknownParameter(f"Unknown parameter: '{name[:_LONGEST_NAME]}'.", param=name[:_LONGEST_NAME])
+    name = path or "body"
+    return InvalidValue(f"Invalid '{name}': {what}.", param=name)
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            shown = name[:_LONGEST_NAME]
+            raise InvalidValue(f"'{shown}' was given twice. Give it once.", param=shown)
+        seen.add(name)

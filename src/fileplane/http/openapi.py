@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
@@ -12,15 +13,29 @@ import msgspec
 
 from fileplane import __version__
 from fileplane.errors import FileplaneError
-from fileplane.http.routes import OPERATIONS, Operation
+from fileplane.http.operation import Operation
+from fileplane.http.routes import OPERATIONS
 from fileplane.http.schemas import ErrorEnvelope
 from fileplane.model import LONGEST_EXPIRY_SECONDS, SHORTEST_EXPIRY_SECONDS
 from fileplane.settings import Settings
 
 _ANSWERS = {operation.answer for operation in OPERATIONS if isinstance(operation.answer, type) and operation.answer is not dict}
 _REQUESTS = {operation.takes for operation in OPERATIONS if operation.takes is not None}
+_PATH_PARAMETER = re.compile(r"\{(\w+)\}")
+_PATH_VALUES = {
+    "type": {"type": "string", "enum": ["organisation", "workspace"]},
+    "sub_type": {"type": "string", "enum": ["service", "user"]},
+}
 _REFERENCE = "#/components/schemas/{name}"
 _REQUEST_ID = {"x-request-id": {"description": "Names this request in the server's log.", "schema": {"type": "string"}}}
+_OF_LIMITED_CALLERS = {
+    f"x-ratelimit-{name}-requests": {"description": f"Only where requests are limited: {what}.", "schema": {"type": kind}}
+    for name, what, kind in (
+        ("limit", "how many a minute may have", "integer"),
+        ("remaining", "how many are left of this minute", "integer"),
+        ("reset", "how long it is to the next minute, such as 12s", "string"),
+    )
+}
 
 
 @cache
@@ -65,8 +80,10 @@ def _describe(operation: Operation, settings: Settings) -> dict[str, Any]:
         {"name": parameter.name, "in": "query", "description": parameter.description, "schema": dict(parameter.schema)}
         for parameter in operation.parameters(settings)
     ]
-    names = [name for name in ("file_id", "hold_id") if f"{{{name}}}" in operation.path]
-    parameters[:0] = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+    names = _PATH_PARAMETER.findall(operation.path)
+    parameters[:0] = [
+        {"name": name, "in": "path", "required": True, "schema": _PATH_VALUES.get(name, {"type": "string"})} for name in names
+    ]
     if operation.path.endswith("/content"):
         parameters.extend({"name": name, "in": "header", "schema": {"type": "string"}} for name in ("Range", "If-Range", "If-None-Match"))
     described: dict[str, Any] = {
@@ -76,14 +93,17 @@ def _describe(operation: Operation, settings: Settings) -> dict[str, Any]:
         "responses": {**_successes(operation), **_failures(operation.fails_with)},
     }
     if operation.scope is not None:
+        for answer in described["responses"].values():
+            answer["headers"] = {**answer["headers"], **_OF_LIMITED_CALLERS}
         described["security"] = [{"bearer": []}, {"portkey": []}]
-        described["description"] = f"Needs the scope `{operation.scope.value}`."
+        scopes = " or ".join(f"`{scope.value}`" for scope in operation.scopes)
+        described["description"] = f"Needs the scope {scopes}{', by what it is about' if operation.or_scopes else ''}."
     if operation.path == "/v1/files" and operation.method == "POST":
         described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _upload_form()}}}
         parameters.append({"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}})
     if operation.takes is not None:
         schema = {"$ref": _REFERENCE.format(name=operation.takes.__name__)}
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        described["requestBody"] = {"required": operation.needs_body, "content": {"application/json": {"schema": schema}}}
     return described
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from fileplane.access import Scope
 from fileplane.errors import AboveMaximum, BelowMinimum, InvalidValue, UnknownParameter
 from fileplane.ids import parse_file_id
-from fileplane.model import FileQuery, Scope
+from fileplane.model import FileQuery
 from fileplane.settings import Settings
 
 _DEFAULT_LIMIT: Final = 100

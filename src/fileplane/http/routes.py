@@ -2,55 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from starlette.requests import Request
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from fileplane import errors
-from fileplane.errors import FileNotFound, FileplaneError, MethodNotAllowed, RouteNotFound
+from fileplane.access import Scope
+from fileplane.control.authority import require_scope
+from fileplane.errors import FileNotFound, MethodNotAllowed, RouteNotFound
 from fileplane.http import audit_handlers as audit
 from fileplane.http import files_handlers as files
 from fileplane.http import lifecycle_handlers as lifecycle
 from fileplane.http import system_handlers as system
-from fileplane.http.auth import require_scope
+from fileplane.http import usage_handlers as usage
+from fileplane.http.access_operations import ACCESS_OPERATIONS
+from fileplane.http.auth import joined_headers
 from fileplane.http.call import Call, Services
-from fileplane.http.parameters import Parameter, delete_parameters, list_parameters
+from fileplane.http.control_operations import CONTROL_OPERATIONS
+from fileplane.http.not_provided import not_provided_routes
+from fileplane.http.operation import ALWAYS, JSON_ERRORS, KEY_ERRORS, STORE_ERRORS, Operation
+from fileplane.http.parameters import delete_parameters, list_parameters
 from fileplane.http.schemas import AuditLogs, FileDeletion, FileList, FileObject, FileValidation, Health, HoldDeletion, HoldList, HoldObject
-from fileplane.model import Scope
+from fileplane.http.usage_schemas import UsagePage
 from fileplane.routing.headers import require_native
-from fileplane.settings import Settings
 from fileplane.tracing.spans import step
 
-Handler = Callable[[Call], Awaitable[ASGIApp]]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One method of one path. Without ``scope`` it needs no key, and neither where ``public`` says so of the settings.
-
-    ``answer`` is a schema, or the media type of raw bytes. ``takes`` is the schema of a JSON body.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    summary: str
-    answer: Any
-    scope: Scope | None = None
-    parameters: Callable[[Settings], tuple[Parameter, ...]] = lambda _: ()
-    fails_with: tuple[type[FileplaneError], ...] = ()
-    takes: type | None = None
-    public: Callable[[Settings], bool] = lambda _: False
-
-
-_KEY_ERRORS: Final = (errors.MissingApiKey, errors.InvalidApiKey, errors.MissingScope, errors.UnsupportedProviderOperation)
-_STORE_ERRORS: Final = (errors.StorageUnavailable, errors.InternalError)
-_ALWAYS: Final = (*_KEY_ERRORS, *_STORE_ERRORS)
 _UPLOAD_ERRORS: Final = (
     errors.MissingParameter,
     errors.InvalidValue,
@@ -59,25 +38,27 @@ _UPLOAD_ERRORS: Final = (
     errors.UnknownParameter,
     errors.MalformedForm,
     errors.StorageQuotaExceeded,
+    errors.FileQuotaExceeded,
     errors.RequestTimeout,
     errors.FileTooLarge,
     errors.UnsupportedMediaType,
     errors.IdempotencyConflict,
 )
-_JSON_ERRORS: Final = (errors.MissingParameter, errors.InvalidValue, errors.RequestTimeout, errors.UnsupportedMediaType)
 _LIST_ERRORS: Final = (errors.InvalidValue, errors.BelowMinimum, errors.AboveMaximum, errors.UnknownParameter)
 _HEAD_ERRORS: Final = (errors.FileNotFound, errors.StorageIntegrityError)
 _CONTENT_ERRORS: Final = (errors.InvalidValue, errors.InvalidRange, *_HEAD_ERRORS)
 _FILE: Final = "/v1/files/{file_id}"
+_ROUTED: Final = "/v1/files"
+"""Where a request goes is said of these alone: clients send the same headers with calls of the control plane."""
 _RAW: Final = "application/octet-stream"
 
 OPERATIONS: Final = (
     Operation(
-        "POST", "/v1/files", files.upload_file, "Upload a file", FileObject, Scope.FILES_WRITE, fails_with=(*_UPLOAD_ERRORS, *_ALWAYS)
+        "POST", "/v1/files", files.upload_file, "Upload a file", FileObject, Scope.FILES_WRITE, fails_with=(*_UPLOAD_ERRORS, *ALWAYS)
     ),
-    Operation("GET", "/v1/files", files.list_files, "List files", FileList, Scope.FILES_READ, list_parameters, (*_LIST_ERRORS, *_ALWAYS)),
+    Operation("GET", "/v1/files", files.list_files, "List files", FileList, Scope.FILES_READ, list_parameters, (*_LIST_ERRORS, *ALWAYS)),
     Operation(
-        "GET", _FILE, files.retrieve_file, "Retrieve a file", FileObject, Scope.FILES_READ, fails_with=(errors.FileNotFound, *_ALWAYS)
+        "GET", _FILE, files.retrieve_file, "Retrieve a file", FileObject, Scope.FILES_READ, fails_with=(errors.FileNotFound, *ALWAYS)
     ),
     Operation(
         "DELETE",
@@ -87,10 +68,10 @@ OPERATIONS: Final = (
         FileDeletion,
         Scope.FILES_DELETE,
         delete_parameters,
-        (errors.FileNotFound, errors.FileInUse, errors.InvalidValue, errors.UnknownParameter, *_ALWAYS),
+        (errors.FileNotFound, errors.FileInUse, errors.InvalidValue, errors.UnknownParameter, *ALWAYS),
     ),
     Operation(
-        "GET", _FILE + "/content", files.file_content, "Download a file", _RAW, Scope.FILES_READ, fails_with=(*_CONTENT_ERRORS, *_ALWAYS)
+        "GET", _FILE + "/content", files.file_content, "Download a file", _RAW, Scope.FILES_READ, fails_with=(*_CONTENT_ERRORS, *ALWAYS)
     ),
     Operation(
         "HEAD",
@@ -99,7 +80,7 @@ OPERATIONS: Final = (
         "Headers of a download",
         None,
         Scope.FILES_READ,
-        fails_with=(*_HEAD_ERRORS, *_ALWAYS),
+        fails_with=(*_HEAD_ERRORS, *ALWAYS),
     ),
     Operation(
         "POST",
@@ -108,7 +89,14 @@ OPERATIONS: Final = (
         "Restore a deleted file",
         FileObject,
         Scope.FILES_WRITE,
-        fails_with=(errors.FileNotFound, errors.StorageQuotaExceeded, errors.InvalidValue, errors.RequestTimeout, *_ALWAYS),
+        fails_with=(
+            errors.FileNotFound,
+            errors.StorageQuotaExceeded,
+            errors.FileQuotaExceeded,
+            errors.InvalidValue,
+            errors.RequestTimeout,
+            *ALWAYS,
+        ),
     ),
     Operation(
         "POST",
@@ -117,7 +105,7 @@ OPERATIONS: Final = (
         "Hold a file",
         HoldObject,
         Scope.FILES_HOLD,
-        fails_with=(errors.FileNotFound, errors.TooManyHolds, *_JSON_ERRORS, *_ALWAYS),
+        fails_with=(errors.FileNotFound, errors.TooManyHolds, *JSON_ERRORS, *ALWAYS),
         takes=lifecycle.HoldRequest,
     ),
     Operation(
@@ -127,7 +115,7 @@ OPERATIONS: Final = (
         "List a file's holds",
         HoldList,
         Scope.FILES_READ,
-        fails_with=(errors.FileNotFound, *_ALWAYS),
+        fails_with=(errors.FileNotFound, *ALWAYS),
     ),
     Operation(
         "DELETE",
@@ -136,7 +124,7 @@ OPERATIONS: Final = (
         "Release a hold",
         HoldDeletion,
         Scope.FILES_HOLD,
-        fails_with=(errors.FileNotFound, errors.HoldNotFound, *_ALWAYS),
+        fails_with=(errors.FileNotFound, errors.HoldNotFound, *ALWAYS),
     ),
     Operation(
         "GET",
@@ -145,7 +133,7 @@ OPERATIONS: Final = (
         "The verdict on a file",
         FileValidation,
         Scope.FILES_READ,
-        fails_with=(errors.FileNotFound, errors.ValidationNotFound, *_ALWAYS),
+        fails_with=(errors.FileNotFound, errors.ValidationNotFound, *ALWAYS),
     ),
     Operation(
         "GET",
@@ -155,10 +143,22 @@ OPERATIONS: Final = (
         AuditLogs,
         Scope.AUDIT_LOGS_VIEW,
         audit.audit_parameters,
-        (*_LIST_ERRORS, *_ALWAYS),
+        (*_LIST_ERRORS, *ALWAYS),
     ),
+    Operation(
+        "GET",
+        "/v1/usage",
+        usage.usage,
+        "Usage, and what is left of the limits",
+        UsagePage,
+        Scope.USAGE_VIEW,
+        usage.usage_parameters,
+        (*_LIST_ERRORS, errors.RecordNotFound, *ALWAYS),
+    ),
+    *ACCESS_OPERATIONS,
+    *CONTROL_OPERATIONS,
     Operation("GET", "/healthz", system.alive, "Whether the server is alive", Health),
-    Operation("GET", "/readyz", system.ready, "Whether database and blob store answer", Health, fails_with=_STORE_ERRORS),
+    Operation("GET", "/readyz", system.ready, "Whether database and blob store answer", Health, fails_with=STORE_ERRORS),
     Operation("GET", "/openapi.json", system.openapi_document, "This document", dict),
     Operation(
         "GET",
@@ -167,7 +167,7 @@ OPERATIONS: Final = (
         "What the server has counted, for Prometheus",
         "text/plain",
         Scope.METRICS_VIEW,
-        fails_with=(*_KEY_ERRORS, errors.InternalError),
+        fails_with=(*KEY_ERRORS, errors.InternalError),
         public=lambda settings: settings.metrics_public,
     ),
 )
@@ -179,7 +179,7 @@ def build_router(services: Services) -> Router:
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation
     routes = [Route(path, _Endpoint(services, operations), methods=None) for path, operations in by_path.items()]
-    return Router(routes, redirect_slashes=False, default=_no_such_route)
+    return Router([*routes, *not_provided_routes(services.authenticator)], redirect_slashes=False, default=_no_such_route)
 
 
 class _Endpoint:
@@ -202,12 +202,14 @@ class _Endpoint:
         scope["state"].update(operation=operation.handler.__name__, route=operation.path)
         caller = None
         if operation.scope is not None and not operation.public(self._services.settings):
-            headers = _joined_headers(scope)
+            headers = joined_headers(scope)
             with step("authenticate"):
                 caller = await self._services.authenticator.authenticate(headers)
             scope["state"]["principal"] = caller
-            require_scope(caller, operation.scope)
-            require_native(headers)
+            await self._services.request_limits.admit(caller, scope["state"]["answer_headers"])
+            require_scope(caller, operation.scope, *operation.or_scopes)
+            if operation.path.startswith(_ROUTED):
+                require_native(headers)
         call = Call(request, self._services, caller)
         try:
             response = await operation.handler(call)
@@ -215,15 +217,6 @@ class _Endpoint:
             # Told in the caller's own words: what is unknown has no other form.
             raise FileNotFound(call.given_id) from error
         await response(scope, receive, send)
-
-
-def _joined_headers(scope: AsgiScope) -> dict[str, str]:
-    """The headers, looked through once for all. One sent twice has both values, as RFC 9110 (section 5.3) has it, and so names nothing."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
 
 
 async def _no_such_route(scope: AsgiScope, _receive: Receive, _send: Send) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
-from fileplane.model import ORGANISATION_ID, AuditEntry, File, FilePage, Hold
+from fileplane.access import ORGANISATION_ID
+from fileplane.model import AuditEntry, File, FilePage, Hold
 
 T = TypeVar("T")
 

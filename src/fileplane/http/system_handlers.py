@@ -7,12 +7,10 @@ import asyncio
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from fileplane.errors import MissingScope
 from fileplane.http.call import Call
 from fileplane.http.responses import json_response
 from fileplane.http.schemas import Health
 from fileplane.metrics import CONTENT_TYPE, render_metrics
-from fileplane.model import Scope
 
 
 async def alive(_: Call) -> ASGIApp:
@@ -34,8 +32,6 @@ async def openapi_document(call: Call) -> ASGIApp:
     return Response(encoded_document(call.services.settings), media_type="application/json")
 
 
-async def metrics(call: Call) -> ASGIApp:
+async def metrics(_: Call) -> ASGIApp:
     """GET /metrics. They are of the whole server, so that no project's own key may see them."""
-    if call.caller is not None and not call.caller.organisation:
-        raise MissingScope(Scope.METRICS_VIEW.value, organisation=True)
     return Response(await asyncio.to_thread(render_metrics), media_type=CONTENT_TYPE)

@@ -5,13 +5,14 @@ Every method that touches a file takes the project first: there is no way to add
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from fileplane.credentials import DataKey, NewDataKey, NewVirtualKey, Sealed, VirtualKey
+from fileplane.access import NO_LIMITS, UNLIMITED, CallerLimits, Limits
+from fileplane.metadata.control import ControlStore
+from fileplane.metadata.limits import LimitsStore
 from fileplane.model import (
-    ApiKey,
     AuditPage,
     AuditQuery,
     CounterDrift,
@@ -22,10 +23,8 @@ from fileplane.model import (
     Hold,
     Idempotency,
     KeptFile,
-    NewApiKey,
     NewFile,
     Origin,
-    Project,
     Remains,
     StoreUsage,
     Usage,
@@ -36,38 +35,6 @@ class CursorNotFound(Exception):
     """The project has no file, live or deleted, with the id that a list was to continue after."""
 
 
-class NameTaken(Exception):
-    """A project of that name exists."""
-
-
-class SlugTaken(Exception):
-    """A virtual key has that slug, in this project or another: slugs are the organisation's."""
-
-
-class UnknownProject(Exception):
-    """There is no project with that id."""
-
-
-class VirtualKeyNotFound(Exception):
-    """No virtual key has that slug."""
-
-
-class VirtualKeyChanged(Exception):
-    """The virtual key was changed since it was read. Nothing was changed now; read it again."""
-
-
-class DataKeyRetired(Exception):
-    """Fields were encrypted with a data key that encrypts no more, or is gone. Nothing was changed; encrypt them again."""
-
-
-class DataKeysChanged(Exception):
-    """There are other data keys than those that were to be wrapped anew. Nothing was changed; read them again."""
-
-
-class MasterKeyChanged(Exception):
-    """The data keys are wrapped by another master key by now. Nothing was changed."""
-
-
 class DatabaseUnusable(Exception):
     """The database cannot be opened: damaged, made by something else, or by a newer Fileplane. The message says what to do."""
 
@@ -76,8 +43,8 @@ class DatabaseDamaged(DatabaseUnusable):
     """The database is damaged, or lost: only a backup helps."""
 
 
-class MetadataStore(Protocol):
-    """The record of every file, project and API key.
+class MetadataStore(ControlStore, LimitsStore, Protocol):
+    """The record of every file, with :class:`ControlStore` of every project, API key, config and credential, and with LimitsStore of usage.
 
     Each method is one transaction: it happens wholly or not at all, and once it returns the change survives power loss.
     A method that returned is seen by every later call, on every process. All methods raise
@@ -87,9 +54,19 @@ class MetadataStore(Protocol):
     """
 
     async def create_file(
-        self, project_id: str, new: NewFile, quota_bytes: int, origin: Origin, idempotency: Idempotency | None = None
+        self,
+        project_id: str,
+        new: NewFile,
+        quota_bytes: int,
+        origin: Origin,
+        idempotency: Idempotency | None = None,
+        limits: CallerLimits = NO_LIMITS,
     ) -> CreatedFile:
         """Records a file whose blob is durable, and counts it, unless the project would then keep more than ``quota_bytes``.
+
+        Of ``limits``, those of files and of the day's bytes are held too, and that of the bytes of the key's live files; all of them
+        exactly, whoever else uploads at the same time. Raises :class:`~fileplane.errors.FileQuotaExceeded` or
+        :class:`~fileplane.errors.RateLimited` for the first two; it is then certain too that nothing was recorded.
 
         The id, the creation time and the expiry come from one clock reading inside the transaction. With ``idempotency``, a key that was
         used within 24 hours decides first: for the same fingerprint the file of then is returned and nothing is recorded.
@@ -141,10 +118,12 @@ class MetadataStore(Protocol):
         """
         ...
 
-    async def restore_file(self, project_id: str, file_id: str, quota_bytes: int, origin: Origin) -> File:
+    async def restore_file(self, project_id: str, file_id: str, quota_bytes: int, origin: Origin, limits: Limits = UNLIMITED) -> File:
         """Takes a deletion back. Raises :class:`~fileplane.errors.FileNotFound` when there is nothing that can be restored.
 
-        Raises :class:`~fileplane.errors.StorageQuotaExceeded` when the project keeps more than ``quota_bytes`` as it is.
+        Raises :class:`~fileplane.errors.StorageQuotaExceeded` when the project keeps more than ``quota_bytes`` as it is, and that or
+        :class:`~fileplane.errors.FileQuotaExceeded` when the project's ``limits`` of files, or the limits of the key that uploaded the
+        file, would not be kept.
         """
         ...
 
@@ -172,34 +151,6 @@ class MetadataStore(Protocol):
 
     async def list_audit(self, query: AuditQuery) -> AuditPage:
         """One page of the changes that the query admits, newest first. Each was recorded in the transaction of its change."""
-        ...
-
-    async def create_project(self, name: str) -> Project:
-        """Raises :class:`NameTaken`."""
-        ...
-
-    async def list_projects(self) -> list[Project]:
-        """Every project, oldest first."""
-        ...
-
-    async def create_api_key(self, new: NewApiKey) -> ApiKey:
-        """Records a key for an existing project."""
-        ...
-
-    async def list_api_keys(self, project_id: str | None = None) -> list[ApiKey]:
-        """The keys of one project or of all, oldest first, revoked and expired ones included."""
-        ...
-
-    async def revoke_api_key(self, key_id: str) -> bool:
-        """Ends a key now; idempotent. False when there is no such key."""
-        ...
-
-    async def find_api_key(self, key_hash: bytes) -> ApiKey | None:
-        """The key with this hash, whether or not it still works."""
-        ...
-
-    async def bootstrap(self, key_hash: bytes, hint: str, scopes: frozenset[str]) -> bool:
-        """Makes the project ``default`` and an organisation key in it, if there is no API key at all. Whether it did."""
         ...
 
     async def ended_files(self, after: Remains | None, limit: int) -> list[Remains]:
@@ -241,8 +192,10 @@ class MetadataStore(Protocol):
         """Removes the records of files that have been collected. What has not is left alone. Idempotent."""
         ...
 
-    async def forget_old_entries(self, audit_before: int | None) -> bool:
+    async def forget_old_entries(self, audit_before: int | None, usage_before: int | None = None) -> bool:
         """Removes idempotency keys whose time is over, and the audit log's lines from before a time, if one is given.
+
+        So too the usage of days (since the epoch) before ``usage_before``, if it is given, and what leases of limits have left.
 
         A bounded number at a time, so that nobody waits for it long; whether there may be more.
         """
@@ -254,71 +207,6 @@ class MetadataStore(Protocol):
 
     async def condemn_blobs(self, blob_keys: Sequence[str]) -> list[str]:
         """Those of the keys that no file refers to, and to which :meth:`create_file` lets none refer any more: they may be removed."""
-        ...
-
-    async def master_key_id(self) -> str | None:
-        """The id of the master key that the data keys are wrapped by, or None when none was ever adopted."""
-        ...
-
-    async def adopt_master_key(self, key_id: str) -> str:
-        """Puts a master key in force, if none is, or if nothing is wrapped by the one that is. Returns the one in force now."""
-        ...
-
-    async def list_data_keys(self) -> list[DataKey]:
-        """Every data key, oldest first. At most one is active."""
-        ...
-
-    async def replace_data_key(self, new: NewDataKey, replaced_id: str | None, origin: Origin) -> bool:
-        """Makes ``new`` the active data key and retires the one before, unless another than ``replaced_id`` is active. Whether it did.
-
-        Raises :class:`MasterKeyChanged`.
-        """
-        ...
-
-    async def rewrap_data_keys(self, old_master_key_id: str, new_master_key_id: str, wrapped: Mapping[str, bytes], origin: Origin) -> None:
-        """Puts a new master key in force together with all data keys, by id, as it has wrapped them.
-
-        Raises :class:`MasterKeyChanged` when the old one is not in force, and :class:`DataKeysChanged`.
-        """
-        ...
-
-    async def drop_unused_data_keys(self, origin: Origin) -> list[str]:
-        """Removes the retired data keys that no ciphertext needs, for good. Returns their ids."""
-        ...
-
-    async def create_virtual_key(self, new: NewVirtualKey, origin: Origin) -> VirtualKey:
-        """Records a virtual key. Raises :class:`SlugTaken`, :class:`UnknownProject` or :class:`DataKeyRetired`."""
-        ...
-
-    async def update_virtual_key(self, before: VirtualKey, new: NewVirtualKey, origin: Origin) -> VirtualKey:
-        """Puts everything of ``new`` but slug and provider in place of ``before``, which has the same id.
-
-        Ciphertexts of ``before`` may be carried over as they are. Raises :class:`VirtualKeyNotFound`, :class:`VirtualKeyChanged` when it
-        is no longer as ``before``, :class:`UnknownProject` or :class:`DataKeyRetired`.
-        """
-        ...
-
-    async def reseal_virtual_key(self, before: VirtualKey, sealed: Sealed, origin: Origin) -> bool:
-        """Puts the same fields, encrypted anew, in place of those of ``before``. False when it was changed or deleted meanwhile.
-
-        Raises :class:`DataKeyRetired`.
-        """
-        ...
-
-    async def delete_virtual_key(self, slug: str, origin: Origin) -> None:
-        """Removes a virtual key and its ciphertexts for good. Raises :class:`VirtualKeyNotFound`."""
-        ...
-
-    async def get_virtual_key(self, slug: str) -> VirtualKey:
-        """Raises :class:`VirtualKeyNotFound`. Which projects may use it, the caller has to heed."""
-        ...
-
-    async def list_virtual_keys(self, project_id: str | None = None) -> list[VirtualKey]:
-        """Those that a project may use, or all, oldest first."""
-        ...
-
-    async def stale_virtual_keys(self, after: str, limit: int) -> list[VirtualKey]:
-        """Those with ciphertexts under a retired data key, in the order of their ids, after the id ``after`` (at first an empty text)."""
         ...
 
     async def take_lease(self, name: str, holder: str, seconds: int) -> bool:

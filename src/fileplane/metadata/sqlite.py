@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import apsw
 
+from fileplane.access import NO_LIMITS, UNLIMITED, CallerLimits, Limits
 from fileplane.clock import Clock
-from fileplane.credentials import DataKey, NewDataKey, NewVirtualKey, Sealed, VirtualKey
+from fileplane.errors import StorageQuotaExceeded
 from fileplane.metadata import sqlite_files as files
-from fileplane.metadata import sqlite_keys as keys
 from fileplane.metadata import sqlite_lifecycle as lifecycle
-from fileplane.metadata import sqlite_secrets as secrets
 from fileplane.metadata import sqlite_upkeep as upkeep
+from fileplane.metadata.sqlite_control import SqliteControlStore
 from fileplane.metadata.sqlite_engine import CACHE_BYTES, SqliteEngine, snapshot
+from fileplane.metadata.sqlite_limits import require_restored
+from fileplane.metadata.sqlite_usage import SqliteLimitsStore
 from fileplane.model import (
-    ApiKey,
     AuditPage,
     AuditQuery,
     CounterDrift,
@@ -27,17 +28,15 @@ from fileplane.model import (
     Hold,
     Idempotency,
     KeptFile,
-    NewApiKey,
     NewFile,
     Origin,
-    Project,
     Remains,
     StoreUsage,
     Usage,
 )
 
 
-class SqliteMetadataStore:
+class SqliteMetadataStore(SqliteControlStore, SqliteLimitsStore):
     """See :class:`fileplane.metadata.base.MetadataStore`. Several processes on one machine may use one database at once."""
 
     def __init__(self, path: Path, clock: Clock, *, deadline_seconds: float = 10.0, cache_bytes: int = CACHE_BYTES) -> None:
@@ -45,15 +44,18 @@ class SqliteMetadataStore:
         self._clock = clock
         self._engine = SqliteEngine(path, deadline_seconds, cache_bytes)
 
-    def _now(self) -> int:
-        return self._clock.now_ms() // 1000
-
     async def create_file(
-        self, project_id: str, new: NewFile, quota_bytes: int, origin: Origin, idempotency: Idempotency | None = None
+        self,
+        project_id: str,
+        new: NewFile,
+        quota_bytes: int,
+        origin: Origin,
+        idempotency: Idempotency | None = None,
+        limits: CallerLimits = NO_LIMITS,
     ) -> CreatedFile:
         """See :meth:`MetadataStore.create_file`."""
         return await self._engine.write(
-            lambda connection: files.create(connection, project_id, new, quota_bytes, origin, idempotency, self._clock.now_ms())
+            lambda connection: files.create(connection, project_id, new, quota_bytes, origin, idempotency, limits, self._clock.now_ms())
         )
 
     async def repeated_upload_bytes(self, project_id: str, key_hash: bytes) -> int | None:
@@ -91,12 +93,14 @@ class SqliteMetadataStore:
         """See :meth:`MetadataStore.purge_file`."""
         return await self._engine.write(lambda connection: lifecycle.purge(connection, project_id, file_id, origin, self._clock.now_ms()))
 
-    async def restore_file(self, project_id: str, file_id: str, quota_bytes: int, origin: Origin) -> File:
+    async def restore_file(self, project_id: str, file_id: str, quota_bytes: int, origin: Origin, limits: Limits = UNLIMITED) -> File:
         """See :meth:`MetadataStore.restore_file`."""
 
         def operation(connection: apsw.Connection) -> File:
-            stored = files.usage(connection, project_id).stored_bytes
-            lifecycle.restore(connection, project_id, file_id, stored, quota_bytes, origin, self._clock.now_ms())
+            key_id = lifecycle.restore(connection, project_id, file_id, origin, self._clock.now_ms())
+            if files.usage(connection, project_id).stored_bytes > quota_bytes:
+                raise StorageQuotaExceeded(quota_bytes)
+            require_restored(connection, project_id, key_id, limits, self._now())
             return files.get(connection, project_id, file_id, self._now())
 
         return await self._engine.write(operation)
@@ -134,34 +138,6 @@ class SqliteMetadataStore:
         """See :meth:`MetadataStore.list_audit`."""
         return await self._engine.read(lambda connection: lifecycle.audit_page(connection, query))
 
-    async def create_project(self, name: str) -> Project:
-        """See :meth:`MetadataStore.create_project`."""
-        return await self._engine.write(lambda connection: keys.insert_project(connection, name, self._clock.now_ms()))
-
-    async def list_projects(self) -> list[Project]:
-        """See :meth:`MetadataStore.list_projects`."""
-        return await self._engine.read(keys.projects)
-
-    async def create_api_key(self, new: NewApiKey) -> ApiKey:
-        """See :meth:`MetadataStore.create_api_key`."""
-        return await self._engine.write(lambda connection: keys.insert_api_key(connection, new, self._clock.now_ms()))
-
-    async def list_api_keys(self, project_id: str | None = None) -> list[ApiKey]:
-        """See :meth:`MetadataStore.list_api_keys`."""
-        return await self._engine.read(lambda connection: keys.api_keys(connection, project_id))
-
-    async def revoke_api_key(self, key_id: str) -> bool:
-        """See :meth:`MetadataStore.revoke_api_key`."""
-        return await self._engine.write(lambda connection: keys.revoke(connection, key_id, self._now()))
-
-    async def find_api_key(self, key_hash: bytes) -> ApiKey | None:
-        """See :meth:`MetadataStore.find_api_key`."""
-        return await self._engine.read(lambda connection: keys.find(connection, key_hash))
-
-    async def bootstrap(self, key_hash: bytes, hint: str, scopes: frozenset[str]) -> bool:
-        """See :meth:`MetadataStore.bootstrap`."""
-        return await self._engine.write(lambda connection: keys.bootstrap(connection, key_hash, hint, scopes, self._clock.now_ms()))
-
     async def ended_files(self, after: Remains | None, limit: int) -> list[Remains]:
         """See :meth:`MetadataStore.ended_files`."""
         now = self._now()
@@ -196,9 +172,9 @@ class SqliteMetadataStore:
         """See :meth:`MetadataStore.forget_files`."""
         await self._engine.write(lambda connection: upkeep.forget(connection, gone))
 
-    async def forget_old_entries(self, audit_before: int | None) -> bool:
+    async def forget_old_entries(self, audit_before: int | None, usage_before: int | None = None) -> bool:
         """See :meth:`MetadataStore.forget_old_entries`."""
-        return await self._engine.write(lambda connection: upkeep.forget_old(connection, audit_before, self._now()))
+        return await self._engine.write(lambda connection: upkeep.forget_old(connection, audit_before, usage_before, self._now()))
 
     async def unowned_blobs(self, blob_keys: Sequence[str]) -> list[str]:
         """See :meth:`MetadataStore.unowned_blobs`."""
@@ -207,64 +183,6 @@ class SqliteMetadataStore:
     async def condemn_blobs(self, blob_keys: Sequence[str]) -> list[str]:
         """See :meth:`MetadataStore.condemn_blobs`."""
         return await self._engine.write(lambda connection: upkeep.condemn(connection, blob_keys, self._now()))
-
-    async def master_key_id(self) -> str | None:
-        """See :meth:`MetadataStore.master_key_id`."""
-        return await self._engine.read(secrets.master_key_id)
-
-    async def adopt_master_key(self, key_id: str) -> str:
-        """See :meth:`MetadataStore.adopt_master_key`."""
-        return await self._engine.write(lambda connection: secrets.adopt_master_key(connection, key_id, self._now()))
-
-    async def list_data_keys(self) -> list[DataKey]:
-        """See :meth:`MetadataStore.list_data_keys`."""
-        return await self._engine.read(secrets.data_keys)
-
-    async def replace_data_key(self, new: NewDataKey, replaced_id: str | None, origin: Origin) -> bool:
-        """See :meth:`MetadataStore.replace_data_key`."""
-        return await self._engine.write(
-            lambda connection: secrets.replace_data_key(connection, new, replaced_id, origin, self._clock.now_ms())
-        )
-
-    async def rewrap_data_keys(self, old_master_key_id: str, new_master_key_id: str, wrapped: Mapping[str, bytes], origin: Origin) -> None:
-        """See :meth:`MetadataStore.rewrap_data_keys`."""
-        await self._engine.write(
-            lambda connection: secrets.rewrap_data_keys(
-                connection, old_master_key_id, new_master_key_id, wrapped, origin, self._clock.now_ms()
-            )
-        )
-
-    async def drop_unused_data_keys(self, origin: Origin) -> list[str]:
-        """See :meth:`MetadataStore.drop_unused_data_keys`."""
-        return await self._engine.write(lambda connection: secrets.drop_unused_data_keys(connection, origin, self._clock.now_ms()))
-
-    async def create_virtual_key(self, new: NewVirtualKey, origin: Origin) -> VirtualKey:
-        """See :meth:`MetadataStore.create_virtual_key`."""
-        return await self._engine.write(lambda connection: secrets.create(connection, new, origin, self._clock.now_ms()))
-
-    async def update_virtual_key(self, before: VirtualKey, new: NewVirtualKey, origin: Origin) -> VirtualKey:
-        """See :meth:`MetadataStore.update_virtual_key`."""
-        return await self._engine.write(lambda connection: secrets.update(connection, before, new, origin, self._clock.now_ms()))
-
-    async def reseal_virtual_key(self, before: VirtualKey, sealed: Sealed, origin: Origin) -> bool:
-        """See :meth:`MetadataStore.reseal_virtual_key`."""
-        return await self._engine.write(lambda connection: secrets.reseal(connection, before, sealed, origin, self._clock.now_ms()))
-
-    async def delete_virtual_key(self, slug: str, origin: Origin) -> None:
-        """See :meth:`MetadataStore.delete_virtual_key`."""
-        await self._engine.write(lambda connection: secrets.delete(connection, slug, origin, self._clock.now_ms()))
-
-    async def get_virtual_key(self, slug: str) -> VirtualKey:
-        """See :meth:`MetadataStore.get_virtual_key`."""
-        return await self._engine.read(lambda connection: secrets.get(connection, slug))
-
-    async def list_virtual_keys(self, project_id: str | None = None) -> list[VirtualKey]:
-        """See :meth:`MetadataStore.list_virtual_keys`."""
-        return await self._engine.read(lambda connection: secrets.virtual_keys(connection, project_id))
-
-    async def stale_virtual_keys(self, after: str, limit: int) -> list[VirtualKey]:
-        """See :meth:`MetadataStore.stale_virtual_keys`."""
-        return await self._engine.read(lambda connection: secrets.stale_virtual_keys(connection, after, limit))
 
     async def take_lease(self, name: str, holder: str, seconds: int) -> bool:
         """See :meth:`MetadataStore.take_lease`."""

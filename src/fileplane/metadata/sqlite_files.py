@@ -11,9 +11,13 @@ from typing import Any, Final
 
 import apsw
 
-from fileplane.errors import FileNotFound, IdempotencyConflict, StorageQuotaExceeded, StorageUnavailable, ValidationNotFound
+from fileplane.access import CallerLimits
+from fileplane.errors import FileNotFound, IdempotencyConflict, InvalidApiKey, StorageQuotaExceeded, StorageUnavailable, ValidationNotFound
 from fileplane.ids import uuid7
+from fileplane.metadata import sqlite_bounds as bounds
+from fileplane.metadata import sqlite_limits as limits
 from fileplane.metadata.base import CursorNotFound
+from fileplane.metadata.control import UnknownProject
 from fileplane.metadata.sql import load_statements
 from fileplane.metadata.sqlite_lifecycle import key_entry, record, remember_key, repeated_file_id
 from fileplane.model import CreatedFile, File, FilePage, FileQuery, Idempotency, NewFile, Origin, Usage
@@ -44,21 +48,34 @@ LISTS: Final = {
 
 
 def create(
-    connection: apsw.Connection, project_id: str, new: NewFile, quota_bytes: int, origin: Origin, key: Idempotency | None, now_ms: int
+    connection: apsw.Connection,
+    project_id: str,
+    new: NewFile,
+    quota_bytes: int,
+    origin: Origin,
+    key: Idempotency | None,
+    caller: CallerLimits,
+    now_ms: int,
 ) -> CreatedFile:
     """See :meth:`MetadataStore.create_file`."""
     now = now_ms // 1000
     if key is not None:
         repeated = repeated_file_id(connection, project_id, key, now)
         if repeated is not None:
-            return CreatedFile(_repeated(connection, project_id, repeated, now), repeated=True)
+            file = _repeated(connection, project_id, repeated, now)
+            limits.end_upload(connection, project_id, new.created_by, new.received_bytes, None, now)
+            return CreatedFile(file, repeated=True)
+    limits.require_allowed(connection, project_id, new, caller, now)
     if usage(connection, project_id).stored_bytes + new.blob.size > quota_bytes:
         raise StorageQuotaExceeded(quota_bytes)
     _refuse_condemned(connection, new.blob.key)
+    _require_project(connection, project_id)
     file = _file_from(project_id, new, now_ms)
     values = asdict(file) | {"created_by": new.created_by}
     connection.execute(SQL["insert_file"], values)
     connection.execute(SQL["count_created"], values)
+    connection.execute(limits.SQL["count_key_created"], values)
+    limits.count_day(connection, project_id, new.created_by, now, new.received_bytes, new.blob.size)
     if new.verdict is not None:
         connection.execute(SQL["insert_validation"], {"project_id": project_id, "id": file.id, "verdict": new.verdict})
     if key is not None:
@@ -76,6 +93,13 @@ def repeated_bytes(connection: apsw.Connection, project_id: str, key_hash: bytes
         return get(connection, project_id, str(entry[1]), now).bytes
     except FileNotFound:
         return 0
+
+
+def _require_project(connection: apsw.Connection, project_id: str) -> None:
+    try:
+        bounds.require_project(connection, project_id)
+    except UnknownProject as error:
+        raise InvalidApiKey("The project of this API key was removed. Use a key of another project.") from error
 
 
 def _refuse_condemned(connection: apsw.Connection, blob_key: str) -> None:

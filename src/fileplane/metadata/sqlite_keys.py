@@ -1,75 +1,153 @@
-"""The transactions of projects and API keys on SQLite.
+"""The transactions of API keys on SQLite.
 
 Each function is one operation for :class:`~fileplane.metadata.sqlite_engine.SqliteEngine`, which runs it inside a transaction.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, Final
 
 import apsw
 
+from fileplane.access import ApiKey, KeyKind, NewApiKey
 from fileplane.ids import uuid7
-from fileplane.metadata.base import NameTaken
+from fileplane.metadata import sqlite_bounds as bounds
+from fileplane.metadata.control import ApiKeyNotFound, RecordChanged
 from fileplane.metadata.sql import load_statements
-from fileplane.model import DEFAULT_PROJECT_NAME, ApiKey, NewApiKey, Project
+from fileplane.metadata.sqlite_lifecycle import record
+from fileplane.model import Origin
 
 SQL: Final = load_statements("sqlite_keys.sql")
 
 
-def insert_project(connection: apsw.Connection, name: str, now_ms: int) -> Project:
-    """See :meth:`MetadataStore.create_project`."""
-    project = Project(uuid7(now_ms), name, now_ms // 1000)
-    try:
-        connection.execute(SQL["insert_project"], asdict(project))
-    except apsw.ConstraintError as error:
-        raise NameTaken(name) from error
-    return project
+def create(connection: apsw.Connection, new: NewApiKey, origin: Origin, now_ms: int) -> ApiKey:
+    """See :meth:`ControlStore.create_api_key`."""
+    bounds.require_project(connection, new.project_id)
+    bounds.require_config(connection, new.project_id, new.defaults)
+    key_id = uuid7(now_ms)
+    values = {
+        "id": key_id,
+        "project_id": new.project_id,
+        "name": new.name,
+        "description": new.description,
+        "key_hash": new.key_hash,
+        "hint": new.hint,
+        "kind": new.kind.value,
+        "organisation": new.kind is KeyKind.ORGANISATION_SERVICE,
+        "user_id": new.user_id,
+        "now": now_ms // 1000,
+        "expires_at": new.expires_at,
+    }
+    connection.execute(SQL["insert_api_key"], values | _scopes(new) | bounds.columns(new.limits, new.defaults))
+    record(connection, new.project_id, "api_keys.create", key_id, origin, now_ms)
+    return get(connection, key_id)
 
 
-def projects(connection: apsw.Connection) -> list[Project]:
-    """See :meth:`MetadataStore.list_projects`."""
-    return [Project(*row) for row in connection.execute(SQL["select_projects"])]
-
-
-def insert_api_key(connection: apsw.Connection, new: NewApiKey, now_ms: int) -> ApiKey:
-    """See :meth:`MetadataStore.create_api_key`."""
-    values = asdict(new) | {"id": uuid7(now_ms), "created_at": now_ms // 1000, "scopes": " ".join(sorted(new.scopes))}
-    connection.execute(SQL["insert_api_key"], values)
-    made = find(connection, new.key_hash)
-    assert made is not None
-    return made
-
-
-def api_keys(connection: apsw.Connection, project_id: str | None) -> list[ApiKey]:
-    """See :meth:`MetadataStore.list_api_keys`."""
+def every(connection: apsw.Connection, project_id: str | None) -> list[ApiKey]:
+    """See :meth:`ControlStore.list_api_keys`."""
     return [_api_key(row) for row in connection.execute(SQL["select_api_keys"], {"project_id": project_id})]
 
 
-def revoke(connection: apsw.Connection, key_id: str, now: int) -> bool:
-    """See :meth:`MetadataStore.revoke_api_key`."""
-    return connection.execute(SQL["revoke_api_key"], {"id": key_id, "now": now}).fetchone() is not None
+def get(connection: apsw.Connection, key_id: str) -> ApiKey:
+    """The key of that id, whatever its state. Raises :class:`ApiKeyNotFound`."""
+    row = connection.execute(SQL["select_api_key"], {"id": key_id}).fetchone()
+    if row is None:
+        raise ApiKeyNotFound(key_id)
+    return _api_key(row)
 
 
-def find(connection: apsw.Connection, key_hash: bytes) -> ApiKey | None:
-    """See :meth:`MetadataStore.find_api_key`."""
-    row = connection.execute(SQL["select_api_key_by_hash"], {"key_hash": key_hash}).fetchone()
-    return None if row is None else _api_key(row)
+def get_working(connection: apsw.Connection, key_id: str, project_id: str | None = None) -> ApiKey:
+    """See :meth:`ControlStore.get_api_key`."""
+    values = {"id": key_id, "project_id": project_id}
+    if project_id is not None and connection.execute(SQL["select_key_of_project"], values).fetchone() is None:
+        raise ApiKeyNotFound(key_id)
+    found = get(connection, key_id)
+    if found.revoked_at is not None:
+        raise ApiKeyNotFound(key_id)
+    return found
 
 
-def bootstrap(connection: apsw.Connection, key_hash: bytes, hint: str, scopes: frozenset[str], now_ms: int) -> bool:
-    """See :meth:`MetadataStore.bootstrap`."""
-    if connection.execute(SQL["select_any_api_key"]).fetchone() is not None:
-        return False
-    named = {project.name: project for project in projects(connection)}
-    project = named.get(DEFAULT_PROJECT_NAME) or insert_project(connection, DEFAULT_PROJECT_NAME, now_ms)
-    insert_api_key(connection, NewApiKey(project.id, "bootstrap", key_hash, hint, scopes, organisation=True), now_ms)
+def update(connection: apsw.Connection, after: ApiKey, origin: Origin, now_ms: int) -> ApiKey:
+    """See :meth:`ControlStore.update_api_key`."""
+    found = get_working(connection, after.id)
+    bounds.require_config(connection, found.project_id, after.defaults)
+    values = {
+        "id": after.id,
+        "version": after.version,
+        "name": after.name,
+        "description": after.description,
+        "expires_at": after.expires_at,
+        "now": now_ms // 1000,
+    }
+    changes = values | _scopes(after) | bounds.columns(after.limits, after.defaults)
+    if connection.execute(SQL["update_api_key"], changes).fetchone() is None:
+        raise RecordChanged(after.id)
+    record(connection, found.project_id, "api_keys.update", after.id, origin, now_ms)
+    return get(connection, after.id)
+
+
+def rotate(
+    connection: apsw.Connection, before: ApiKey, key_hash: bytes, hint: str, overlap_seconds: int, origin: Origin, now_ms: int
+) -> ApiKey:
+    """See :meth:`ControlStore.rotate_api_key`."""
+    now = now_ms // 1000
+    found = get_working(connection, before.id)
+    values = {"id": before.id, "version": before.version, "key_hash": key_hash, "hint": hint, "now": now, "ends_at": now + overlap_seconds}
+    connection.execute(SQL["delete_ended_hashes"], values)
+    if overlap_seconds > 0:
+        connection.execute(SQL["insert_former_hash"], values)
+    if connection.execute(SQL["replace_hash"], values).fetchone() is None:
+        raise RecordChanged(before.id)
+    record(connection, found.project_id, "api_keys.rotate", before.id, origin, now_ms)
+    return get(connection, before.id)
+
+
+def revoke(connection: apsw.Connection, key_id: str, origin: Origin, now_ms: int) -> bool:
+    """See :meth:`ControlStore.revoke_api_key`."""
+    row = connection.execute(SQL["revoke_api_key"], {"id": key_id, "now": now_ms // 1000}).fetchone()
+    if row is None:
+        return connection.execute(SQL["select_api_key"], {"id": key_id}).fetchone() is not None
+    connection.execute(SQL["delete_former_hashes"], {"id": key_id})
+    record(connection, str(row[0]), "api_keys.delete", key_id, origin, now_ms)
     return True
 
 
+def find(connection: apsw.Connection, key_hash: bytes) -> tuple[ApiKey, int | None] | None:
+    """The key with this hash, or that had it, and then until when it counts."""
+    row: tuple[Any, ...] | None = connection.execute(SQL["select_key_id"], {"key_hash": key_hash}).fetchone()
+    if row is not None:
+        return get(connection, str(row[0])), None
+    row = connection.execute(SQL["select_former_key_id"], {"key_hash": key_hash}).fetchone()
+    return None if row is None else (get(connection, str(row[0])), int(row[1]))
+
+
+def note_use(connection: apsw.Connection, key_id: str, used_at: int) -> None:
+    """See :meth:`ControlStore.note_key_use`."""
+    connection.execute(SQL["note_key_use"], {"id": key_id, "used_at": used_at})
+
+
+def there_is_one(connection: apsw.Connection) -> bool:
+    """Whether there ever was a key."""
+    return connection.execute(SQL["select_any_api_key"]).fetchone() is not None
+
+
+def _scopes(key: NewApiKey | ApiKey) -> dict[str, str]:
+    return {"scopes": " ".join(sorted(key.scopes)), "other_scopes": " ".join(sorted(key.other_scopes))}
+
+
 def _api_key(row: tuple[Any, ...]) -> ApiKey:
-    key_id, project_id, project_name, name, hint, scopes, organisation, created_at, expires_at, revoked_at = row
+    key_id, project_id, slug, name, description, hint, kind, user_id, scopes, others, limits, config, override, metadata, *rest = row
     return ApiKey(
-        key_id, project_id, project_name, name, hint, frozenset(scopes.split()), bool(organisation), created_at, expires_at, revoked_at
+        key_id,
+        project_id,
+        slug,
+        name,
+        description,
+        hint,
+        KeyKind(kind),
+        user_id,
+        frozenset(scopes.split()),
+        frozenset(others.split()),
+        *bounds.read(limits, config, override, metadata),
+        *rest,
     )

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import apsw
 
-from fileplane.errors import FileInUse, FileNotFound, HoldNotFound, IdempotencyConflict, StorageQuotaExceeded, TooManyHolds
+from fileplane.errors import FileInUse, FileNotFound, HoldNotFound, IdempotencyConflict, TooManyHolds
 from fileplane.ids import uuid7
 from fileplane.metadata.sql import load_statements
+from fileplane.metadata.sqlite_limits import SQL as LIMITS
 from fileplane.model import AuditEntry, AuditPage, AuditQuery, Hold, Idempotency, Origin, Remains
 
 SQL: Final = load_statements("sqlite_lifecycle.sql")
@@ -47,19 +48,27 @@ def _mark_deleted(connection: apsw.Connection, project_id: str, file_id: str, no
     active = holds(connection, project_id, file_id, now)
     if active:
         raise FileInUse((entry.id, entry.reason) for entry in active)
-    connection.execute(SQL["count_deletion"], {"project_id": project_id, "purpose": row[0]})
+    count_deletion(connection, project_id, *row)
 
 
-def restore(connection: apsw.Connection, project_id: str, file_id: str, stored: int, quota: int, origin: Origin, now_ms: int) -> None:
-    """See :meth:`MetadataStore.restore_file`; ``stored`` is what the project keeps, this file included."""
+def count_deletion(connection: apsw.Connection, project_id: str, purpose: str, size: int, created_by: str) -> None:
+    """Moves the counters of a file that is no longer live: of its project and purpose, and of the key that uploaded it."""
+    values = {"project_id": project_id, "purpose": purpose, "bytes": size, "created_by": created_by}
+    connection.execute(SQL["count_deletion"], values)
+    connection.execute(LIMITS["count_key_deletion"], values)
+
+
+def restore(connection: apsw.Connection, project_id: str, file_id: str, origin: Origin, now_ms: int) -> str:
+    """See :meth:`MetadataStore.restore_file`. What bounds it is looked at afterwards; returns the key that uploaded the file."""
     values = {"project_id": project_id, "id": file_id, "now": now_ms // 1000}
     row = connection.execute(SQL["restore_file"], values).fetchone()
     if row is None:
         raise FileNotFound(file_id)
-    if stored > quota:
-        raise StorageQuotaExceeded(quota)
-    connection.execute(SQL["count_restoration"], {"project_id": project_id, "purpose": row[0]})
+    counted = {"project_id": project_id, "purpose": row[0], "bytes": row[1], "created_by": row[2]}
+    connection.execute(SQL["count_restoration"], counted)
+    connection.execute(LIMITS["count_key_restoration"], counted)
     record(connection, project_id, "files.restore", file_id, origin, now_ms)
+    return str(row[2])
 
 
 def hold(

@@ -6,23 +6,26 @@ Each function is one operation for :class:`~fileplane.metadata.sqlite_engine.Sql
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import apsw
 
 from fileplane.metadata.migrations import sqlite_migrations
 from fileplane.metadata.sql import load_statements
-from fileplane.metadata.sqlite_lifecycle import IDEMPOTENCY_SECONDS, record
-from fileplane.metadata.sqlite_lifecycle import SQL as LIFECYCLE
+from fileplane.metadata.sqlite_lifecycle import IDEMPOTENCY_SECONDS, count_deletion, record
+from fileplane.metadata.sqlite_limits import SQL as LIMITS
 from fileplane.metadata.sqlite_schema import schema_problems
 from fileplane.model import CounterDrift, KeptFile, Origin, Remains, StoreUsage
 
 SQL: Final = load_statements("sqlite_upkeep.sql")
-_COUNTERS: Final = ("live_files", "deleted_files", "stored_bytes")
+_COUNTERS: Final = ("live_files", "deleted_files", "stored_bytes", "deleted_bytes")
+_KEY_COUNTERS: Final = ("live_files", "live_bytes")
 _BEFORE_ALL: Final = Remains("", "", "", 0, -1)
 _GIVEN_UP_AT_ONCE: Final = 1_000
 _FORGOTTEN_AT_ONCE: Final = 2_000
 _CONDEMNED_SECONDS: Final = 7 * 86_400
+_UNUSED_SECONDS: Final = 86_400
 
 
 def remains(connection: apsw.Connection, name: str, now: int, after: Remains | None, limit: int) -> list[Remains]:
@@ -38,7 +41,7 @@ def mark_ended(connection: apsw.Connection, ended: Sequence[Remains], now_ms: in
         values = {"project_id": entry.project_id, "id": entry.file_id, "now": now_ms // 1000}
         row = connection.execute(SQL["mark_ended"], values).fetchone()
         if row is not None:
-            connection.execute(LIFECYCLE["count_deletion"], {"project_id": entry.project_id, "purpose": row[0]})
+            count_deletion(connection, entry.project_id, *row)
             record(connection, entry.project_id, "files.expire", entry.file_id, Origin(), now_ms)
 
 
@@ -94,14 +97,21 @@ def forget(connection: apsw.Connection, gone: Sequence[Remains]) -> None:
             connection.execute(SQL[name], {"project_id": entry.project_id, "id": entry.file_id})
 
 
-def forget_old(connection: apsw.Connection, audit_before: int | None, now: int) -> bool:
+def forget_old(connection: apsw.Connection, audit_before: int | None, usage_before: int | None, now: int) -> bool:
     """See :meth:`MetadataStore.forget_old_entries`."""
-    oldest = {"delete_old_idempotency_keys": now - IDEMPOTENCY_SECONDS, "delete_old_condemned": now - _CONDEMNED_SECONDS}
+    oldest = {
+        SQL["delete_old_idempotency_keys"]: now - IDEMPOTENCY_SECONDS,
+        SQL["delete_old_condemned"]: now - _CONDEMNED_SECONDS,
+        LIMITS["delete_old_uploads"]: now - _UNUSED_SECONDS,
+        LIMITS["delete_old_windows"]: (now - _UNUSED_SECONDS) // 60,
+    }
     if audit_before is not None:
-        oldest["delete_old_audit"] = audit_before
+        oldest[SQL["delete_old_audit"]] = audit_before
+    if usage_before is not None:
+        oldest[LIMITS["delete_old_days"]] = usage_before
     most = 0
-    for name, before in oldest.items():
-        connection.execute(SQL[name], {"oldest": before, "limit": _FORGOTTEN_AT_ONCE})
+    for statement, before in oldest.items():
+        connection.execute(statement, {"oldest": before, "limit": _FORGOTTEN_AT_ONCE})
         most = max(most, connection.changes())
     return most == _FORGOTTEN_AT_ONCE
 
@@ -147,7 +157,7 @@ def drop(connection: apsw.Connection, files: Sequence[KeptFile], now: int) -> No
         values = {"project_id": file.project_id, "id": file.file_id, "now": now}
         row = connection.execute(SQL["end_at_once"], values).fetchone()
         if row is not None:
-            connection.execute(LIFECYCLE["count_deletion"], {"project_id": file.project_id, "purpose": row[0]})
+            count_deletion(connection, file.project_id, *row)
         connection.execute(SQL["give_up"], values)
     gone = [Remains(file.project_id, file.file_id, file.blob_key, file.bytes, now) for file in files]
     mark_collected(connection, gone, now)
@@ -164,22 +174,29 @@ def total_usage(connection: apsw.Connection) -> StoreUsage:
 def drifts(connection: apsw.Connection) -> list[CounterDrift]:
     """See :meth:`MetadataStore.counter_drifts`."""
     connection.execute("BEGIN")
-    kept_counters, counted = (_counters(connection, name) for name in ("select_counters", "recount"))
+    of_purposes = _differences(connection, "select_counters", "recount", _COUNTERS)
+    of_keys = _differences(connection, "select_key_counters", "recount_keys", _KEY_COUNTERS)
     connection.execute("COMMIT")
-    zeros = (0, 0, 0)
     return [
-        CounterDrift(project_id, purpose, counter, is_kept, is_counted)
-        for project_id, purpose in sorted(kept_counters.keys() | counted.keys())
-        for counter, is_kept, is_counted in zip(
-            _COUNTERS, kept_counters.get((project_id, purpose), zeros), counted.get((project_id, purpose), zeros), strict=True
-        )
+        *of_purposes,
+        *(replace(drift, purpose="", key_id=drift.purpose) for drift in of_keys),
+    ]
+
+
+def _differences(connection: apsw.Connection, kept_by: str, counted_by: str, names: Sequence[str]) -> list[CounterDrift]:
+    kept_counters, counted = (_counters(connection, name) for name in (kept_by, counted_by))
+    zeros = (0,) * len(names)
+    return [
+        CounterDrift(*place, name, is_kept, is_counted)
+        for place in sorted(kept_counters.keys() | counted.keys())
+        for name, is_kept, is_counted in zip(names, kept_counters.get(place, zeros), counted.get(place, zeros), strict=True)
         if is_kept != is_counted
     ]
 
 
 def _counters(connection: apsw.Connection, name: str) -> dict[tuple[str, str], tuple[int, ...]]:
     rows: list[tuple[Any, ...]] = connection.execute(SQL[name]).fetchall()
-    return {(project_id, purpose): tuple(numbers) for project_id, purpose, *numbers in rows}
+    return {(project_id, part): tuple(numbers) for project_id, part, *numbers in rows}
 
 
 def problems(connection: apsw.Connection) -> list[str]:

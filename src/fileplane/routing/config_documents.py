@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from fileplane.routing.config_fields import PROVIDER_FIELDS, TARGET_FIELDS, FieldKind, looks_secret
+from fileplane.routing.config_problems import inside
 from fileplane.routing.config_values import (
     REDACTED,
     AllOf,
@@ -37,6 +38,23 @@ def redacted(document: dict[str, Any]) -> dict[str, Any]:
     Secret are the fields that hold credentials, and whatever has the name of a secret where Fileplane does not know the field.
     """
     return {name: REDACTED if _is_secret(name, value) else _redacted_inside(value) for name, value in document.items()}
+
+
+def starred(document: dict[str, Any], path: str = "") -> str | None:
+    """Where a document has ``********`` in a secret's place, or None: saving it would put the stars in the place of the secret."""
+    for name, value in document.items():
+        place = inside(path, name)
+        found = place if value == REDACTED and _is_secret(name, value) else _starred_inside(value, place)
+        if found is not None:
+            return found
+    return None
+
+
+def _starred_inside(value: Any, path: str) -> str | None:
+    if isinstance(value, dict):
+        return starred(value, path)
+    elements = enumerate(value) if isinstance(value, list) else ()
+    return next((found for number, element in elements if (found := _starred_inside(element, inside(path, number))) is not None), None)
 
 
 def _redacted_inside(value: Any) -> Any:

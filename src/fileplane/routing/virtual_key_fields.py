@@ -170,9 +170,11 @@ def _require_complete(entry: ProviderEntry, present: set[str], clear: Mapping[st
     # Of several ways, the one that most was sent for: the others' fields were not meant.
     way, lacks = min(zip(entry.ways, lacking, strict=True), key=lambda pair: len(pair[1]) - 0.5 * (len(pair[0]) - len(pair[1])))
     shown = " or ".join(" + ".join(way) for way in entry.ways)
+    # Where nothing is there yet of the only way, what it lacks is what it needs.
+    lack = "" if len(entry.ways) == 1 and lacks == list(way) else f"; of {' + '.join(way)} there is no {', '.join(lacks)}"
     missing = lacks[0].partition("=")[0]
     raise MissingParameter(
-        f"A credential for {entry.title} needs {shown}; of {' + '.join(way)} there is no {', '.join(lacks)}.",
+        f"A credential for {entry.title} needs {shown}{lack}.",
         param=spelled.get(missing, f"{prefix}{missing}"),
     )
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from fileplane.metadata.base import MetadataStore
+from fileplane.metadata.control import ControlStore
 from fileplane.secrets.envelope import KEY_BYTES, MasterKey
 from fileplane.settings import parse_key
 
@@ -91,7 +91,7 @@ class MasterKeySource:
         return self.path.with_name(f"{MASTER_KEY_NAME}.{key_id}")
 
 
-async def unlock(metadata: MetadataStore, source: MasterKeySource) -> tuple[MasterKey, bool]:
+async def unlock(metadata: ControlStore, source: MasterKeySource) -> tuple[MasterKey, bool]:
     """The master key in force, and whether it was made now, as it is at first start.
 
     As long as nothing is encrypted, any key will do. Otherwise raises :class:`MasterKeyMissing`, :class:`MasterKeyWrong` or
@@ -133,7 +133,8 @@ def read_key_file(path: Path) -> MasterKey | None:
         # Its own message would show what the file holds.
         raise MasterKeyDamaged(
             f"The master key {path} does not hold a key: {KEY_BYTES} bytes in base64 or hex. Put your copy of the file back. Do not make a "
-            "new one in its place: it would not open the stored credentials."
+            "new one in its place: it would not open the stored credentials. If it is lost for good, move the file away and run "
+            "`fileplane secrets forget`."
         ) from None
 
 
@@ -157,7 +158,9 @@ def write_key_file(path: Path, key: MasterKey) -> None:
 def _unusable(source: MasterKeySource, needed: str | None) -> MasterKeyUnusable:
     present = source.present()
     ending = (
-        "Nothing was changed, and no file is affected; but without that key the stored credentials of providers cannot be read by anybody."
+        "Nothing was changed, and no file is affected; but without that key the stored credentials of providers cannot be read by anybody. "
+        "If it is lost for good, `fileplane secrets forget` says what would be given up, and gives it up with --yes, so that the server "
+        "starts with a new one."
     )
     if present is None:
         return MasterKeyMissing(

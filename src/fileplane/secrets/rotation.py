@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from fileplane.credentials import Sealed, VirtualKey
-from fileplane.metadata.base import DataKeysChanged, MetadataStore
+from fileplane.credentials import Sealed, SealedRecord
+from fileplane.metadata.control import ControlStore, DataKeysChanged
 from fileplane.model import Origin
 from fileplane.secrets.envelope import MasterKey
 from fileplane.secrets.master_key import MasterKeySource
@@ -18,22 +18,23 @@ _PAGE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What a rotation of the data key did. ``problems`` names the virtual keys whose fields do not open; they were left as they are."""
+    """What a rotation of the data key did. ``problems`` names what does not open; they were left as they are."""
 
     resumed: bool
     """Whether it finished an earlier one, and made no data key of its own."""
-    virtual_keys: int
+    records: int
+    """How many virtual keys and documents of configs were encrypted anew."""
     dropped_data_keys: int
     problems: tuple[str, ...]
 
 
-async def rotate_data_key(metadata: MetadataStore, vault: Vault, origin: Origin) -> Rotation:
+async def rotate_data_key(metadata: ControlStore, vault: Vault, origin: Origin) -> Rotation:
     """Makes a new data key, encrypts every stored credential with it, and removes the data keys that nothing needs any more.
 
     Interrupted, it leaves some credentials under the old data key, which stays until the next run has gone through them.
     Raises :class:`~fileplane.secrets.master_key.MasterKeyUnusable`.
     """
-    stale = await metadata.stale_virtual_keys("", 1)
+    stale = await metadata.stale_records("", 1)
     readable = [key for key in stale if await _readable(vault, key)]
     resumed = bool(readable)
     if not resumed:
@@ -44,21 +45,21 @@ async def rotate_data_key(metadata: MetadataStore, vault: Vault, origin: Origin)
     return Rotation(resumed, resealed, len(dropped), tuple(problems))
 
 
-async def _readable(vault: Vault, key: VirtualKey) -> bool:
+async def _readable(vault: Vault, key: SealedRecord) -> bool:
     try:
-        await vault.open_stored(key)
+        await vault.open_stored(key.id, key.label, key.sealed)
     except CredentialDamaged:
         return False
     return True
 
 
-async def _reseal_all(metadata: MetadataStore, vault: Vault, origin: Origin) -> tuple[int, list[str]]:
-    """Goes round until nobody has changed a virtual key between its being read and being written, so that none is left out."""
+async def _reseal_all(metadata: ControlStore, vault: Vault, origin: Origin) -> tuple[int, list[str]]:
+    """Goes round until nobody has changed anything between its being read and being written, so that none is left out."""
     resealed, overtaken = 0, True
     problems: list[str] = []
     while overtaken:
         overtaken, problems, after = False, [], ""
-        while page := await metadata.stale_virtual_keys(after, _PAGE):
+        while page := await metadata.stale_records(after, _PAGE):
             for key in page:
                 try:
                     done = await _reseal(metadata, vault, key, origin)
@@ -71,16 +72,16 @@ async def _reseal_all(metadata: MetadataStore, vault: Vault, origin: Origin) -> 
     return resealed, problems
 
 
-async def _reseal(metadata: MetadataStore, vault: Vault, key: VirtualKey, origin: Origin) -> bool:
-    fields = await vault.open_stored(key)
+async def _reseal(metadata: ControlStore, vault: Vault, key: SealedRecord, origin: Origin) -> bool:
+    fields = await vault.open_stored(key.id, key.label, key.sealed)
 
     async def store(sealed: Sealed) -> bool:
-        return await metadata.reseal_virtual_key(key, sealed, origin)
+        return await metadata.reseal_record(key, sealed, origin)
 
     return await vault.stored(key.id, fields, store)
 
 
-async def rotate_master_key(metadata: MetadataStore, source: MasterKeySource, old: MasterKey, new: MasterKey, origin: Origin) -> None:
+async def rotate_master_key(metadata: ControlStore, source: MasterKeySource, old: MasterKey, new: MasterKey, origin: Origin) -> None:
     """Wraps every data key by ``new`` and puts it in force, in one transaction.
 
     A key in the data directory is put in its place afterwards, and the old one kept under a name with its id; wherever that is

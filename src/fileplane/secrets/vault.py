@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from fileplane.clock import Clock
 from fileplane.credentials import DataKey, NewDataKey, Sealed, VirtualKey
 from fileplane.ids import uuid7
-from fileplane.metadata.base import DataKeyRetired, MasterKeyChanged, MetadataStore
+from fileplane.metadata.control import ControlStore, DataKeyRetired, MasterKeyChanged
 from fileplane.model import Origin
 from fileplane.secrets import envelope
 from fileplane.secrets.envelope import MOST_USES, MasterKey, SealBroken
@@ -22,7 +22,7 @@ _ATTEMPTS: Final = 5
 
 
 class CredentialDamaged(Exception):
-    """A stored field does not open, although the master key is right. It has to be set anew; the message names key and field."""
+    """A stored field does not open, although the master key is right. It has to be set anew; the message names owner and field."""
 
 
 class Vault:
@@ -33,7 +33,7 @@ class Vault:
     """
 
     def __init__(
-        self, metadata: MetadataStore, source: MasterKeySource, master_key: MasterKey, references: References, clock: Clock
+        self, metadata: ControlStore, source: MasterKeySource, master_key: MasterKey, references: References, clock: Clock
     ) -> None:
         """``master_key`` as :func:`~fileplane.secrets.master_key.unlock` has found it."""
         self._metadata = metadata
@@ -44,9 +44,9 @@ class Vault:
         self._opened: dict[str, bytes] = {}
 
     async def seal(self, owner_id: str, fields: Mapping[str, Secret]) -> Sealed:
-        """Encrypts fields for a virtual key, with the active data key; the first of all is made for it.
+        """Encrypts the fields of something, with the active data key; the first of all is made for it.
 
-        The result may be refused by the store with :class:`~fileplane.metadata.base.DataKeyRetired` when a rotation comes between:
+        The result may be refused by the store with :class:`~fileplane.metadata.control.DataKeyRetired` when a rotation comes between:
         :meth:`stored` does both and tries again. Raises ValueError for a value that is too long, and
         :class:`~fileplane.secrets.master_key.MasterKeyUnusable`.
         """
@@ -72,25 +72,25 @@ class Vault:
         Raises :class:`CredentialDamaged`, :class:`~fileplane.secrets.master_key.MasterKeyUnusable`,
         :class:`~fileplane.secrets.references.ReferenceNotAllowed` or :class:`~fileplane.secrets.references.ReferenceUnreadable`.
         """
-        opened = await self.open_stored(key)
+        opened = await self.open_stored(key.id, f"virtual key '{key.slug}'", key.sealed)
         for name, text in key.references.items():
             reference = parse_reference(text)
             assert isinstance(reference, Reference)
             opened[name] = await self._references.read(reference)
         return opened
 
-    async def open_stored(self, key: VirtualKey) -> dict[str, Secret]:
-        """The fields that are stored encrypted. Raises as :meth:`open`."""
-        return {name: await self._unsealed(key, name, sealed) for name, sealed in key.sealed.fields.items()}
+    async def open_stored(self, owner_id: str, label: str, sealed: Sealed) -> dict[str, Secret]:
+        """The fields that are stored encrypted; ``label`` is what errors call their owner. Raises as :meth:`open`."""
+        return {name: await self._unsealed(owner_id, label, name, text) for name, text in sealed.fields.items()}
 
-    async def _unsealed(self, key: VirtualKey, name: str, sealed: str) -> Secret:
+    async def _unsealed(self, owner_id: str, label: str, name: str, sealed: str) -> Secret:
         try:
             data_key_id = envelope.data_key_id_of(sealed)
             known = self._opened.get(data_key_id) or await self._data_key(await self._recorded(data_key_id))
-            return envelope.unseal(known, key.id, name, sealed)
+            return envelope.unseal(known, owner_id, name, sealed)
         except SealBroken as error:
             raise CredentialDamaged(
-                f"The field '{name}' of virtual key '{key.slug}' cannot be decrypted: {error} Set it anew, or restore a backup."
+                f"The field '{name}' of {label} cannot be decrypted: {error} Set it anew, or restore a backup."
             ) from error
 
     async def _recorded(self, data_key_id: str) -> DataKey:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fileplane.access import Project
 from fileplane.errors import (
     FileInUse,
     FileNotFound,
@@ -21,9 +22,9 @@ from fileplane.errors import (
     ValidationNotFound,
 )
 from fileplane.metadata.base import MetadataStore
-from fileplane.model import AuditQuery, CreatedFile, File, FileQuery, Idempotency, Origin, Project, Usage
+from fileplane.model import AuditQuery, CreatedFile, File, FileQuery, Idempotency, Origin, Usage
 from fileplane.testing.clock import ManualClock
-from fileplane.testing.metadata_store_suite import NOBODY, PLENTY, RETENTION, StoreFixtures, ids, new_file, record_file
+from fileplane.testing.metadata_store_suite import NOBODY, PLENTY, RETENTION, StoreFixtures, ids, make_project, new_file, record_file
 from fileplane.testing.upkeep_suite import KEY, all_due, collect
 
 SOMEBODY = Origin("key", "192.0.2.1", "req_1", "POST", "/v1/files")
@@ -58,8 +59,14 @@ class MetadataLifecycleSuite(StoreFixtures):
             await store.restore_file(project.id, file.id, PLENTY, NOBODY)
         assert [entry.file_id for entry in await all_due(store)] == [file.id]
 
+    async def test_nothing_is_restored_in_a_project_that_is_gone(self, store: MetadataStore, project: Project, deleted: File) -> None:
+        await store.delete_project(project.id, NOBODY)
+        with pytest.raises(FileNotFound):
+            await store.restore_file(project.id, deleted.id, PLENTY, NOBODY)
+        assert (await store.usage(project.id)).live_files == 0
+
     async def test_a_live_foreign_or_unknown_file_cannot_be_restored(self, store: MetadataStore, project: Project, deleted: File) -> None:
-        other = await store.create_project("second")
+        other = await make_project(store, "second")
         live = await record_file(store, project.id)
         for project_id, file_id in ((project.id, live.id), (other.id, deleted.id), (project.id, other.id)):
             with pytest.raises(FileNotFound):
@@ -128,7 +135,7 @@ class MetadataLifecycleSuite(StoreFixtures):
         assert await store.counter_drifts() == []
 
     async def test_only_what_exists_can_be_held(self, store: MetadataStore, project: Project, deleted: File, clock: ManualClock) -> None:
-        other = await store.create_project("second")
+        other = await make_project(store, "second")
         foreign, ending = await record_file(store, other.id), await record_file(store, project.id, expires_after=3_600)
         hold = await store.hold_file(other.id, foreign.id, "theirs", None, NOBODY)
         clock.advance(3_600)
@@ -191,7 +198,7 @@ class MetadataLifecycleSuite(StoreFixtures):
             await store.create_file(project.id, new_file(), PLENTY, NOBODY, KEY)
 
     async def test_a_key_of_one_project_means_nothing_in_another(self, store: MetadataStore, project: Project) -> None:
-        other = await store.create_project("second")
+        other = await make_project(store, "second")
         made = [await store.create_file(owner.id, new_file(), PLENTY, NOBODY, KEY) for owner in (project, other)]
         assert [entry.repeated for entry in made] == [False, False]
 
@@ -225,7 +232,7 @@ class MetadataLifecycleSuite(StoreFixtures):
         await store.mark_ended(await store.ended_files(None, 10))
         purged = await record_file(store, project.id)
         await store.purge_file(project.id, purged.id, SOMEBODY)
-        page = await store.list_audit(AuditQuery(100))
+        page = await store.list_audit(AuditQuery(100, resource_type="files"))
         assert sorted(entry.action for entry in page.entries if entry.resource_id == file.id) == sorted(
             ["create", "hold", "release", "delete", "restore", "expire"]
         )
@@ -248,18 +255,18 @@ class MetadataLifecycleSuite(StoreFixtures):
     ) -> None:
         with pytest.raises((FileNotFound, StorageQuotaExceeded)):
             await refused(store, project.id)
-        assert (await store.list_audit(AuditQuery(100))).total == 0
+        assert (await store.list_audit(AuditQuery(100, resource_type="files"))).total == 0
 
     async def test_the_audit_log_is_filtered_paged_and_forgotten(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
-        other = await store.create_project("second")
+        other = await make_project(store, "second")
         start = clock.now_ms() // 1000
         files = []
         for owner in (project, other) * 3:
             files.append((await store.create_file(owner.id, new_file(), PLENTY, SOMEBODY)).file)
             clock.advance(1)
-        everything = (await store.list_audit(AuditQuery(100))).entries
+        everything = (await store.list_audit(AuditQuery(100, resource_type="files"))).entries
         assert [entry.resource_id for entry in everything] == [file.id for file in files[::-1]]
-        page = await store.list_audit(AuditQuery(2, offset=1, project_id=project.id))
+        page = await store.list_audit(AuditQuery(2, offset=1, project_id=project.id, resource_type="files"))
         assert ([entry.resource_id for entry in page.entries], page.total) == ([files[2].id, files[0].id], 3)
         for query, count in [
             (AuditQuery(9, since=start + 2, until=start + 3), 2),

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from fileplane.access import NewApiKey, NewProject, Project
 from fileplane.errors import FileNotFound, StorageQuotaExceeded
 from fileplane.ids import new_blob_key, uuid7
-from fileplane.metadata.base import CursorNotFound, MetadataStore, NameTaken
-from fileplane.model import File, FileQuery, NewApiKey, NewFile, Origin, Project, StoredBlob, Usage
+from fileplane.metadata.base import CursorNotFound, MetadataStore
+from fileplane.metadata.control import SlugTaken
+from fileplane.model import File, FileQuery, NewFile, Origin, StoredBlob, Usage
 from fileplane.testing.clock import ManualClock
 
 PLENTY = 10**15
@@ -41,6 +43,11 @@ async def record_file(store: MetadataStore, project_id: str, **values: Any) -> F
     return await record(store, project_id, new_file(**values))
 
 
+async def make_project(store: MetadataStore, slug: str) -> Project:
+    """Makes a project without limits."""
+    return await store.create_project(NewProject(slug, slug), NOBODY)
+
+
 async def ids(store: MetadataStore, project: Project, **query: Any) -> list[str]:
     """The ids of one page, in its order."""
     return [file.id for file in (await store.list_files(project.id, FileQuery(**{"limit": 100, **query}))).files]
@@ -62,12 +69,12 @@ class StoreFixtures:
     @pytest.fixture
     async def project(self, store: MetadataStore) -> Project:
         """A project without files."""
-        return await store.create_project("first")
+        return await make_project(store, "first")
 
     @pytest.fixture
     async def other(self, store: MetadataStore) -> Project:
         """Another project without files."""
-        return await store.create_project("second")
+        return await make_project(store, "second")
 
     @pytest.fixture
     async def deleted(self, store: MetadataStore, project: Project) -> File:
@@ -217,9 +224,9 @@ class MetadataStoreSuite(StoreFixtures):
         page = await store.list_files(project.id, FileQuery(10, "nothing"))
         assert (page.files, page.has_more, page.total) == ((), False, 0)
 
-    async def test_a_project_name_is_taken_once(self, store: MetadataStore, project: Project) -> None:
-        with pytest.raises(NameTaken):
-            await store.create_project(project.name)
+    async def test_the_slug_of_a_project_is_taken_once(self, store: MetadataStore, project: Project) -> None:
+        with pytest.raises(SlugTaken):
+            await make_project(store, project.slug)
         assert [entry.name for entry in await store.list_projects()] == [project.name]
 
     async def test_an_api_key_is_found_by_its_hash_alone(
@@ -227,32 +234,33 @@ class MetadataStoreSuite(StoreFixtures):
     ) -> None:
         hashes = [hashlib.sha256(bytes([number])).digest() for number in range(3)]
         for owner, key_hash in zip((project, other), hashes, strict=False):
-            await store.create_api_key(NewApiKey(owner.id, owner.name, key_hash, "abcd", frozenset({"files.read"}), expires_at=5))
+            await store.create_api_key(NewApiKey(owner.id, owner.name, key_hash, "abcd", frozenset({"files.read"}), expires_at=5), NOBODY)
             clock.advance(1)
         found = await store.find_api_key(hashes[1])
         assert found is not None
-        assert (found.project_id, found.project_name, found.expires_at) == (other.id, "second", 5)
-        assert found.scopes == frozenset({"files.read"})
+        assert (found.project, found.works_until) == (other, None)
+        assert (found.key.project_id, found.key.project_slug, found.key.expires_at) == (other.id, "second", 5)
+        assert found.key.scopes == frozenset({"files.read"})
         assert await store.find_api_key(hashes[2]) is None
         assert [key.project_id for key in await store.list_api_keys()] == [project.id, other.id]
         assert [key.project_id for key in await store.list_api_keys(other.id)] == [other.id]
 
     async def test_a_revocation_keeps_its_first_time(self, store: MetadataStore, project: Project, clock: ManualClock) -> None:
-        key = await store.create_api_key(NewApiKey(project.id, "name", b"hash", "abcd", frozenset()))
+        key = await store.create_api_key(NewApiKey(project.id, "name", b"hash", "abcd", frozenset()), NOBODY)
         assert key.works_at(clock.now_ms() // 1000)
         for _ in range(2):
-            assert await store.revoke_api_key(key.id)
+            assert await store.revoke_api_key(key.id, NOBODY)
             clock.advance(60)
         revoked = await store.find_api_key(b"hash")
         assert revoked is not None
-        assert revoked.revoked_at == clock.now_ms() // 1000 - 120
-        assert not await store.revoke_api_key(uuid7(0))
+        assert revoked.key.revoked_at == clock.now_ms() // 1000 - 120
+        assert not await store.revoke_api_key(uuid7(0), NOBODY)
 
     async def test_only_the_first_of_racing_first_starts_makes_a_key(self, store: MetadataStore) -> None:
         outcomes = await asyncio.gather(*[store.bootstrap(bytes([number]), "abcd", frozenset({"files.read"})) for number in range(8)])
         assert sorted(outcomes) == [False] * 7 + [True]
         (key,) = await store.list_api_keys()
-        assert (key.project_name, key.organisation) == ("default", True)
+        assert (key.project_slug, key.organisation) == ("default", True)
 
     async def test_an_idle_store_passes_its_check(self, store: MetadataStore) -> None:
         await store.check()

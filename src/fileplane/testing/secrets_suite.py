@@ -11,19 +11,20 @@ from typing import Any
 
 import pytest
 
-from fileplane.credentials import NewDataKey, NewVirtualKey, Sealed, Sharing, VirtualKey
+from fileplane.access import ORGANISATION_ID, Project
+from fileplane.credentials import NewDataKey, NewVirtualKey, Sealed, SealedRecord, Sharing, VirtualKey
 from fileplane.ids import uuid7
-from fileplane.metadata.base import (
+from fileplane.metadata.base import MetadataStore
+from fileplane.metadata.control import (
     DataKeyRetired,
     DataKeysChanged,
     MasterKeyChanged,
-    MetadataStore,
+    RecordChanged,
     SlugTaken,
     UnknownProject,
-    VirtualKeyChanged,
     VirtualKeyNotFound,
 )
-from fileplane.model import ORGANISATION_ID, AuditQuery, Origin, Project
+from fileplane.model import AuditQuery, Origin
 from fileplane.testing.clock import ManualClock
 from fileplane.testing.metadata_store_suite import NOBODY, StoreFixtures
 
@@ -50,6 +51,11 @@ def changed(key: VirtualKey, **values: Any) -> NewVirtualKey:
     """What it is to be instead."""
     same = {name: getattr(key, name) for name in NewVirtualKey.__dataclass_fields__}
     return NewVirtualKey(**(same | values))
+
+
+def as_record(key: VirtualKey) -> SealedRecord:
+    """Its ciphertexts, as a rotation sees them."""
+    return SealedRecord("virtual_key", key.id, f"virtual key '{key.slug}'", key.sealed, key.version)
 
 
 class MetadataSecretsSuite(StoreFixtures):
@@ -172,15 +178,15 @@ class MetadataSecretsSuite(StoreFixtures):
         outcomes = await asyncio.gather(*attempts, return_exceptions=True)
         winners = [outcome for outcome in outcomes if isinstance(outcome, VirtualKey)]
         assert winners == [await store.get_virtual_key("mine")]
-        assert sum(isinstance(outcome, VirtualKeyChanged) for outcome in outcomes) == 5
+        assert sum(isinstance(outcome, RecordChanged) for outcome in outcomes) == 5
 
     async def test_a_virtual_key_made_anew_under_the_slug_is_another(self, store: MetadataStore) -> None:
         before = await store.create_virtual_key(new_virtual_key("mine"), NOBODY)
         await store.delete_virtual_key("mine", NOBODY)
         await store.create_virtual_key(new_virtual_key("mine"), NOBODY)
-        with pytest.raises(VirtualKeyChanged):
+        with pytest.raises(RecordChanged):
             await store.update_virtual_key(before, changed(before, name="wrong"), NOBODY)
-        assert not await store.reseal_virtual_key(before, Sealed(), NOBODY)
+        assert not await store.reseal_record(as_record(before), Sealed(), NOBODY)
 
     async def test_nothing_new_is_stored_under_a_retired_data_key(self, store: MetadataStore) -> None:
         retired = await new_data_key(store)
@@ -190,12 +196,12 @@ class MetadataSecretsSuite(StoreFixtures):
         for attempt in (
             store.create_virtual_key(new_virtual_key("new", retired), NOBODY),
             store.update_virtual_key(bare, changed(bare, sealed=before.sealed), NOBODY),
-            store.reseal_virtual_key(bare, before.sealed, NOBODY),
-            store.reseal_virtual_key(before, before.sealed, NOBODY),
+            store.reseal_record(as_record(bare), before.sealed, NOBODY),
+            store.reseal_record(as_record(before), before.sealed, NOBODY),
         ):
             with pytest.raises(DataKeyRetired):
                 await attempt
-        assert [key.slug for key in await store.list_virtual_keys()] == ["old", "bare"]
+        assert sorted(key.slug for key in await store.list_virtual_keys()) == ["bare", "old"]
         renamed = await store.update_virtual_key(before, changed(before, name="carried over"), NOBODY)
         assert renamed.sealed == before.sealed
 
@@ -214,15 +220,15 @@ class MetadataSecretsSuite(StoreFixtures):
         kept = await store.create_virtual_key(new_virtual_key("kept", retired, id=uuid7(1)), NOBODY)
         await store.create_virtual_key(new_virtual_key("deleted", retired, id=uuid7(2)), NOBODY)
         active = await new_data_key(store)
-        assert [key.slug for key in await store.stale_virtual_keys("", 10)] == ["kept", "deleted"]
-        assert [key.slug for key in await store.stale_virtual_keys("", 1)] == ["kept"]
-        assert [key.slug for key in await store.stale_virtual_keys(kept.id, 10)] == ["deleted"]
+        assert [found.label for found in await store.stale_records("", 10)] == ["virtual key 'kept'", "virtual key 'deleted'"]
+        assert [found.label for found in await store.stale_records("", 1)] == ["virtual key 'kept'"]
+        assert [found.label for found in await store.stale_records(kept.id, 10)] == ["virtual key 'deleted'"]
         assert await store.drop_unused_data_keys(NOBODY) == []
         await store.delete_virtual_key("deleted", NOBODY)
         assert await store.drop_unused_data_keys(NOBODY) == []
-        assert await store.reseal_virtual_key(kept, Sealed({"api_key": "anew"}, frozenset({active})), NOBODY)
-        assert not await store.reseal_virtual_key(kept, Sealed({"api_key": "late"}, frozenset({active})), NOBODY)
-        assert await store.stale_virtual_keys("", 10) == []
+        assert await store.reseal_record(as_record(kept), Sealed({"api_key": "anew"}, frozenset({active})), NOBODY)
+        assert not await store.reseal_record(as_record(kept), Sealed({"api_key": "late"}, frozenset({active})), NOBODY)
+        assert await store.stale_records("", 10) == []
         assert await store.drop_unused_data_keys(NOBODY) == [retired]
         assert [key.id for key in await store.list_data_keys()] == [active]
         assert (await store.get_virtual_key("kept")).sealed.fields == {"api_key": "anew"}
@@ -235,7 +241,7 @@ class MetadataSecretsSuite(StoreFixtures):
         made = await store.create_virtual_key(new_virtual_key("mine", data_key, project_ids=frozenset({project.id})), origin)
         both = frozenset({project.id, other.id})
         now = await store.update_virtual_key(made, changed(made, project_ids=both), origin)
-        await store.reseal_virtual_key(now, now.sealed, origin)
+        await store.reseal_record(as_record(now), now.sealed, origin)
         await store.delete_virtual_key("mine", origin)
         assert await self.actions(store, made.id) == [
             ("virtual_keys", "create", project.id),

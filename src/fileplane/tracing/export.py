@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode, TraceFlags, set_span_in_context
 
 from fileplane import __version__
+from fileplane.addresses import TRACES_PATH
 from fileplane.ids import new_holder
 from fileplane.metrics import SPANS
 
@@ -29,7 +30,6 @@ _GATHER_SECONDS: Final = 1.0
 _EXPORT_SECONDS: Final = 5.0
 _FLUSH_SECONDS: Final = 3.0
 _SILENT_SECONDS: Final = 60.0
-_PATH: Final = "/v1/traces"
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Collector:
     def __init__(self, endpoint: str, sample_ratio: float) -> None:
         """``endpoint`` is the base URL, to which the standard path of traces is added."""
         reasons = _Reasons()
-        self._queue = _Queue(OTLPSpanExporter(endpoint + _PATH, timeout=_EXPORT_SECONDS), endpoint, reasons)
+        self._queue = _Queue(OTLPSpanExporter(endpoint + TRACES_PATH, timeout=_EXPORT_SECONDS), endpoint, reasons)
         provider = TracerProvider(ParentBased(TraceIdRatioBased(sample_ratio)), _resource(), shutdown_on_exit=False)
         provider.add_span_processor(self._queue)
         self._tracer = provider.get_tracer("fileplane", __version__)

@@ -10,7 +10,7 @@ import { Readable } from 'node:stream';
 
 export const POLLING = { pollInterval: 100, maxWait: 5000 };
 
-class Steps {
+export class Steps {
   constructor(job) {
     this.job = job;
     this.results = {};

@@ -3,7 +3,7 @@
 -- after that.
 UPDATE files SET deleted_at = :now, collect_after = min(:collect_after, coalesce(ends_at, :collect_after))
 WHERE project_id = :project_id AND id = :id AND deleted_at IS NULL AND (ends_at IS NULL OR ends_at > :now)
-RETURNING purpose;
+RETURNING purpose, bytes, created_by;
 
 -- name: purge_deleted_file
 -- Lets a deleted file that could still be restored be collected at once.
@@ -12,10 +12,11 @@ WHERE project_id = :project_id AND id = :id AND deleted_at IS NOT NULL AND colle
 RETURNING purpose;
 
 -- name: restore_file
--- Takes a deletion back while it can be.
+-- Takes a deletion back while it can be; not in a project that was removed, where nobody could reach the file again.
 UPDATE files SET deleted_at = NULL, collect_after = NULL
 WHERE project_id = :project_id AND id = :id AND deleted_at IS NOT NULL AND collected_at IS NULL AND collect_after > :now
-RETURNING purpose;
+  AND EXISTS (SELECT 1 FROM projects WHERE projects.id = :project_id AND projects.deleted_at IS NULL)
+RETURNING purpose, bytes, created_by;
 
 -- name: end_restorability
 -- A file that was live a moment ago can be collected at once.
@@ -27,11 +28,13 @@ SELECT project_id, id, blob_key, bytes, collect_after FROM files WHERE project_i
 
 -- name: count_deletion
 -- The counters that a deletion moves; the bytes still count until they are collected.
-UPDATE usage SET live_files = live_files - 1, deleted_files = deleted_files + 1 WHERE project_id = :project_id AND purpose = :purpose;
+UPDATE usage SET live_files = live_files - 1, deleted_files = deleted_files + 1, deleted_bytes = deleted_bytes + :bytes
+WHERE project_id = :project_id AND purpose = :purpose;
 
 -- name: count_restoration
 -- The counters that a restoration moves back.
-UPDATE usage SET live_files = live_files + 1, deleted_files = deleted_files - 1 WHERE project_id = :project_id AND purpose = :purpose;
+UPDATE usage SET live_files = live_files + 1, deleted_files = deleted_files - 1, deleted_bytes = deleted_bytes - :bytes
+WHERE project_id = :project_id AND purpose = :purpose;
 
 -- name: insert_hold
 -- A hold on a live file; nothing is returned when there is no such file.

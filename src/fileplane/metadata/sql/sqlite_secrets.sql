@@ -30,83 +30,58 @@ UPDATE data_keys SET wrapped = :wrapped WHERE id = :id;
 -- name: delete_unused_data_keys
 -- Retired ones that no ciphertext needs.
 DELETE FROM data_keys
-WHERE retired_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM virtual_key_data_keys WHERE data_key_id = data_keys.id)
+WHERE retired_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM data_key_needs WHERE data_key_id = data_keys.id)
 RETURNING id;
 
 -- name: count_uses
 -- Counts values that were encrypted; nothing is returned when the key is not there or encrypts no more.
 UPDATE data_keys SET uses = uses + :uses WHERE id = :id AND retired_at IS NULL RETURNING id;
 
--- name: insert_virtual_key
--- A virtual key under a slug that no other has.
-INSERT INTO virtual_keys (
-    id, slug, name, provider, note, custom_host, sharing, clear_fields, encrypted_fields, reference_fields, version, created_at, updated_at
-)
-VALUES (
-    :id, :slug, :name, :provider, :note, :custom_host, :sharing, :clear_fields, :encrypted_fields, :reference_fields, 1, :now, :now
-);
+-- name: delete_needs
+-- To be followed by the data keys that the ciphertexts need from now on.
+DELETE FROM data_key_needs WHERE owner_id = :owner_id;
 
--- name: update_virtual_key
--- Everything but id, slug and provider; nothing is returned when it was changed meanwhile.
-UPDATE virtual_keys
-SET name = :name, note = :note, custom_host = :custom_host, sharing = :sharing, clear_fields = :clear_fields,
-    encrypted_fields = :encrypted_fields, reference_fields = :reference_fields, version = version + 1, updated_at = :now
-WHERE id = :id AND version = :version
-RETURNING id;
+-- name: insert_need
+-- One data key that the ciphertexts of something need.
+INSERT INTO data_key_needs (owner_id, data_key_id) VALUES (:owner_id, :data_key_id);
+
+-- name: select_stale
+-- Whatever has ciphertexts under a retired data key, in the order of its id: a virtual key's fields, or a config's document.
+WITH stale (owner_id) AS (
+    SELECT DISTINCT owner_id FROM data_key_needs JOIN data_keys ON data_keys.id = data_key_id WHERE retired_at IS NOT NULL
+)
+SELECT 'virtual_key', id, 'virtual key ''' || slug || '''', encrypted_fields, version,
+    (SELECT json_group_array(data_key_id) FROM data_key_needs WHERE owner_id = virtual_keys.id)
+FROM virtual_keys WHERE id > :after AND id IN stale
+UNION ALL
+SELECT 'config_version', config_versions.id, 'config ''' || slug || '''', json_object('document', encrypted), resealed,
+    (SELECT json_group_array(data_key_id) FROM data_key_needs WHERE owner_id = config_versions.id)
+FROM config_versions JOIN configs ON configs.id = config_id WHERE config_versions.id > :after AND config_versions.id IN stale
+ORDER BY 2 LIMIT :limit;
 
 -- name: reseal_virtual_key
 -- The same fields under another data key; nothing is returned when it was changed meanwhile.
-UPDATE virtual_keys SET encrypted_fields = :encrypted_fields, version = version + 1 WHERE id = :id AND version = :version RETURNING id;
+UPDATE virtual_keys SET encrypted_fields = :fields, version = version + 1 WHERE id = :id AND version = :version RETURNING id;
 
--- name: delete_virtual_key
--- What belongs to it goes with it.
-DELETE FROM virtual_keys WHERE id = :id RETURNING id;
+-- name: reseal_config_version
+-- The same document under another data key; nothing is returned when that was done meanwhile.
+UPDATE config_versions SET encrypted = json_extract(:fields, '$.document'), resealed = resealed + 1
+WHERE id = :id AND resealed = :version RETURNING id;
 
--- name: select_virtual_key
--- The virtual key that a slug addresses.
-SELECT id, slug, name, provider, note, custom_host, sharing,
-    (SELECT json_group_array(project_id) FROM virtual_key_projects WHERE virtual_key_id = virtual_keys.id),
-    clear_fields, reference_fields, encrypted_fields,
-    (SELECT json_group_array(data_key_id) FROM virtual_key_data_keys WHERE virtual_key_id = virtual_keys.id),
-    version, created_at, updated_at
-FROM virtual_keys WHERE slug = :slug;
+-- name: forget_virtual_keys
+-- Which fields there were stays known; what they held is gone.
+UPDATE virtual_keys
+SET encrypted_fields = (SELECT json_group_object(fields.key, '') FROM json_each(encrypted_fields) AS fields), version = version + 1, updated_at = :now
+WHERE encrypted_fields != '{}';
 
--- name: select_virtual_keys
--- Those that a project may use, or all when :project_id is null, oldest first.
-SELECT id, slug, name, provider, note, custom_host, sharing,
-    (SELECT json_group_array(project_id) FROM virtual_key_projects WHERE virtual_key_id = virtual_keys.id),
-    clear_fields, reference_fields, encrypted_fields,
-    (SELECT json_group_array(data_key_id) FROM virtual_key_data_keys WHERE virtual_key_id = virtual_keys.id),
-    version, created_at, updated_at
-FROM virtual_keys
-WHERE :project_id IS NULL OR id IN (SELECT virtual_key_id FROM virtual_key_projects WHERE project_id = :project_id)
-ORDER BY created_at, id;
+-- name: forget_documents
+-- That there was a document stays known; what it said is gone.
+UPDATE config_versions SET encrypted = '', resealed = resealed + 1;
 
--- name: select_stale_virtual_keys
--- Those with ciphertexts under a retired data key, in the order of their ids.
-SELECT id, slug, name, provider, note, custom_host, sharing,
-    (SELECT json_group_array(project_id) FROM virtual_key_projects WHERE virtual_key_id = virtual_keys.id),
-    clear_fields, reference_fields, encrypted_fields,
-    (SELECT json_group_array(data_key_id) FROM virtual_key_data_keys WHERE virtual_key_id = virtual_keys.id),
-    version, created_at, updated_at
-FROM virtual_keys
-WHERE id > :after AND id IN (
-    SELECT virtual_key_id FROM virtual_key_data_keys JOIN data_keys ON data_keys.id = data_key_id WHERE retired_at IS NOT NULL
-)
-ORDER BY id LIMIT :limit;
+-- name: forget_needs
+-- Nothing is encrypted any more.
+DELETE FROM data_key_needs;
 
--- name: delete_projects_of_virtual_key
--- To be followed by those that may use it from now on.
-DELETE FROM virtual_key_projects WHERE virtual_key_id = :id;
-
--- name: insert_project_of_virtual_key
--- One project that may use it.
-INSERT INTO virtual_key_projects (virtual_key_id, project_id) VALUES (:id, :project_id);
-
--- name: delete_data_keys_of_virtual_key
--- To be followed by those that its ciphertexts need from now on.
-DELETE FROM virtual_key_data_keys WHERE virtual_key_id = :id;
-
--- name: insert_data_key_of_virtual_key
--- One data key that its ciphertexts need.
-INSERT INTO virtual_key_data_keys (virtual_key_id, data_key_id) VALUES (:id, :data_key_id);
+-- name: forget_data_keys
+-- Nobody can unwrap them.
+DELETE FROM data_keys;

@@ -8,7 +8,7 @@ ORDER BY ends_at, project_id, id LIMIT :limit;
 -- A file past its end is deleted, and can be collected at once; nothing is returned when it is not past its end, or was marked already.
 UPDATE files SET deleted_at = :now, collect_after = 0
 WHERE project_id = :project_id AND id = :id AND deleted_at IS NULL AND ends_at IS NOT NULL AND ends_at <= :now
-RETURNING purpose;
+RETURNING purpose, bytes, created_by;
 
 -- name: select_collectable
 -- Deleted files that can no longer be restored and whose bytes are still kept, those that have waited longest first.
@@ -40,7 +40,7 @@ RETURNING purpose, bytes;
 
 -- name: count_collected
 -- The bytes of a file that has been collected no longer count.
-UPDATE usage SET deleted_files = deleted_files - 1, stored_bytes = stored_bytes - :bytes
+UPDATE usage SET deleted_files = deleted_files - 1, stored_bytes = stored_bytes - :bytes, deleted_bytes = deleted_bytes - :bytes
 WHERE project_id = :project_id AND purpose = :purpose;
 
 -- name: select_tombstones
@@ -129,20 +129,30 @@ WHERE project_id = :project_id AND id = :id AND collected_at IS NULL AND NOT (de
 
 -- name: end_at_once
 -- A live file is deleted, whatever holds it; nothing is returned when it is not live.
-UPDATE files SET deleted_at = :now WHERE project_id = :project_id AND id = :id AND deleted_at IS NULL RETURNING purpose;
+UPDATE files SET deleted_at = :now WHERE project_id = :project_id AND id = :id AND deleted_at IS NULL
+RETURNING purpose, bytes, created_by;
 
 -- name: recount
 -- What the counters should be, from the files themselves. One scan of them all.
 SELECT project_id, purpose,
        count(*) FILTER (WHERE deleted_at IS NULL),
        count(*) FILTER (WHERE deleted_at IS NOT NULL AND collected_at IS NULL),
-       coalesce(sum(bytes) FILTER (WHERE collected_at IS NULL), 0)
+       coalesce(sum(bytes) FILTER (WHERE collected_at IS NULL), 0),
+       coalesce(sum(bytes) FILTER (WHERE deleted_at IS NOT NULL AND collected_at IS NULL), 0)
 FROM files GROUP BY project_id, purpose;
+
+-- name: recount_keys
+-- The same for the counters of keys.
+SELECT project_id, created_by, count(*), sum(bytes) FROM files WHERE deleted_at IS NULL GROUP BY project_id, created_by;
 
 -- name: select_counters
 -- What the counters are.
-SELECT project_id, purpose, live_files, deleted_files, stored_bytes FROM usage;
+SELECT project_id, purpose, live_files, deleted_files, stored_bytes, deleted_bytes FROM usage;
 
 -- name: sum_counters
 -- What all projects keep together.
 SELECT coalesce(sum(live_files), 0), coalesce(sum(deleted_files), 0), coalesce(sum(stored_bytes), 0) FROM usage;
+
+-- name: select_key_counters
+-- What those of keys are.
+SELECT project_id, key_id, live_files, live_bytes FROM key_usage;

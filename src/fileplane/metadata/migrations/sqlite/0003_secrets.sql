@@ -30,10 +30,14 @@ CREATE TABLE virtual_keys (
     clear_fields     TEXT NOT NULL,
     encrypted_fields TEXT NOT NULL,
     reference_fields TEXT NOT NULL,
+    integration_id   TEXT REFERENCES virtual_keys (id),
+    expires_at       INTEGER,
     version          INTEGER NOT NULL,
     created_at       INTEGER NOT NULL,
     updated_at       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX virtual_keys_by_integration ON virtual_keys (integration_id) WHERE integration_id IS NOT NULL;
 
 -- Which projects may use a virtual key.
 CREATE TABLE virtual_key_projects (
@@ -43,10 +47,10 @@ CREATE TABLE virtual_key_projects (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX virtual_keys_by_project ON virtual_key_projects (project_id, virtual_key_id);
 
--- Which data keys a virtual key's ciphertexts need: none of these can be removed.
-CREATE TABLE virtual_key_data_keys (
-    virtual_key_id TEXT NOT NULL REFERENCES virtual_keys (id) ON DELETE CASCADE,
-    data_key_id    TEXT NOT NULL REFERENCES data_keys (id),
-    PRIMARY KEY (virtual_key_id, data_key_id)
+-- Which data keys the ciphertexts of something need, by the id that they are bound to: none of these can be removed.
+CREATE TABLE data_key_needs (
+    owner_id    TEXT NOT NULL,
+    data_key_id TEXT NOT NULL REFERENCES data_keys (id),
+    PRIMARY KEY (owner_id, data_key_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX virtual_keys_by_data_key ON virtual_key_data_keys (data_key_id, virtual_key_id);
+CREATE INDEX data_key_needs_by_key ON data_key_needs (data_key_id, owner_id);
