@@ -168,7 +168,8 @@ class Explored:
             "existing": lambda: existing(self.organisation if is_the_organisations(operation) else self.tenant.client, path),
             "as generated": lambda: dict(case.path_parameters),
             "deleted": lambda: deleted(self.organisation if is_the_organisations(operation) else self.tenant.client, path),
-            "another's": lambda: existing(self.other.client, path),
+            # Of a tenant's own project nobody is robbed: the organisation may remove it, with the tenant's key.
+            "another's": lambda: existing(self.organisation if is_the_organisations(operation) else self.other.client, path),
             "unknown": lambda: unknown(path),
             "hostile": lambda: {name: quote(data.draw(st.sampled_from(HOSTILE_IDS)), safe="", errors="replace") for name in ids_of(path)},
         }
