@@ -12,7 +12,8 @@ from fileplane.metadata.control import RecordChanged
 from fileplane.unset import UNSET, UnsetType
 
 T = TypeVar("T")
-_ATTEMPTS: Final = 5
+ATTEMPTS: Final = 5
+"""How often a change is tried again when somebody else has changed the same record meanwhile, or a slug made at random is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ async def repeated(kind: str, change: Callable[[], Awaitable[T]]) -> T:
 
     Raises :class:`fileplane.errors.RecordChanged` when that happens again and again; ``kind`` is the thing as callers know it.
     """
-    for _ in range(_ATTEMPTS):
+    for _ in range(ATTEMPTS):
         try:
             return await change()
         except RecordChanged:

@@ -13,9 +13,10 @@ from typing import Any, Final
 from fileplane import errors
 from fileplane.access import Principal, Project
 from fileplane.clock import Clock
+from fileplane.control.changes import ATTEMPTS
 from fileplane.control.config_directory import DOCUMENT, directory_for, opened
 from fileplane.control.credential_rules import uses_identity_of_the_machine
-from fileplane.control.failures import ATTEMPTS, told
+from fileplane.control.failures import told
 from fileplane.control.reach import project_named
 from fileplane.control.values import name_of
 from fileplane.credentials import Sealed

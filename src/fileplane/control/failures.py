@@ -11,9 +11,6 @@ from fileplane.secrets.master_key import MasterKeyUnusable
 from fileplane.secrets.references import ReferenceNotAllowed, ReferenceUnreadable
 from fileplane.secrets.vault import CredentialDamaged
 
-ATTEMPTS = 5
-"""How often a change is tried again when somebody else has changed the same record meanwhile."""
-
 
 @contextmanager
 def told(kind: str, params: Mapping[str, str] | None = None) -> Iterator[None]:

@@ -10,7 +10,7 @@ from typing import Final
 from fileplane import errors
 from fileplane.access import UNLIMITED, Defaults, NewProject, Principal, Project, Scope
 from fileplane.control.authority import require_scope
-from fileplane.control.changes import DefaultChanges, LimitChanges, either, repeated
+from fileplane.control.changes import ATTEMPTS, DefaultChanges, LimitChanges, either, repeated
 from fileplane.errors import InvalidValue, RecordInUse, RecordNotFound
 from fileplane.ids import parse_file_id
 from fileplane.metadata.control import ControlStore, ReferenceMissing, SlugTaken, StillInUse, UnknownProject
@@ -22,7 +22,6 @@ KIND: Final = "workspace"
 """What callers know a project as."""
 _SLUG_PREFIX: Final = "ws-"
 _SUFFIX_BYTES: Final = 3
-_ATTEMPTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Projects:
         require_scope(caller, Scope.WORKSPACES_CREATE)
         if slug is not None:
             _check_slug(slug)
-        attempts = 1 if slug is not None else _ATTEMPTS
+        attempts = 1 if slug is not None else ATTEMPTS
         for left in reversed(range(attempts)):
             chosen = slug or slug_from_name(name, secrets.token_hex(_SUFFIX_BYTES), prefix=_SLUG_PREFIX)
             description = either(wanted.description, None)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fileplane.access import ALL_SCOPES, Principal, Project
+from fileplane.access import Principal, Project
 from fileplane.control.values import optional_text
 from fileplane.errors import InvalidValue, OrganisationKeyNeeded
 from fileplane.metadata.control import ControlStore, UnknownProject
 
-OPERATOR: Final = Principal("", "", ALL_SCOPES, organisation=True)
-"""Whoever has the data directory. It works in no project of its own."""
 _MOST_PROJECTS: Final = 1_000
 _OWN_ONLY: Final = "An API key of a project reaches its own project alone."
 

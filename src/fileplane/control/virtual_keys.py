@@ -12,7 +12,8 @@ from fileplane import errors
 from fileplane.access import Principal
 from fileplane.clock import Clock
 from fileplane.control import credential_rules as rules
-from fileplane.control.failures import ATTEMPTS, told
+from fileplane.control.changes import ATTEMPTS
+from fileplane.control.failures import told
 from fileplane.control.reach import owns, project_named, projects_named
 from fileplane.control.values import end_of, name_of, note_of, optional_text
 from fileplane.control.wishes import Wishes
