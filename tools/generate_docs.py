@@ -36,7 +36,8 @@ from fileplane.http.usage_handlers import usage_parameters
 from fileplane.http.workspace_handlers import workspace_parameters
 from fileplane.metrics import METRICS
 from fileplane.routing.providers import PROVIDERS
-from fileplane.settings import Settings, parse_size, show, variables_of
+from fileplane.setting_values import parse_size
+from fileplane.settings import Settings, show, variables_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _PART: Final = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)

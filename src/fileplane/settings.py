@@ -6,11 +6,7 @@ A later source wins over an earlier one: default, TOML file, environment, comman
 
 from __future__ import annotations
 
-import base64
-import binascii
-import ipaddress
 import os
-import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -18,15 +14,23 @@ from pathlib import Path
 from typing import Any, Final
 
 from fileplane.addresses import TRACES_PATH, parse_base_url, parse_optional_address, parse_share
+from fileplane.setting_values import (
+    file_path,
+    list_of_names,
+    networks,
+    one_of,
+    parse_key,
+    parse_size,
+    plain_text,
+    seconds,
+    secret_patterns,
+    whole_number,
+    yes_or_no,
+)
 
 ENVIRONMENT_PREFIX: Final = "FILEPLANE_"
 _FILE_SUFFIX: Final = "_FILE"
 REDACTED: Final = "********"
-_KEY_BYTES: Final = 32
-_FEWEST_BYTES: Final = 12  # different ones: random keys have some 30, and fewer than this never
-_SECRET_PATTERN: Final = re.compile(r"env:[A-Za-z0-9_*]+|file:/[^\x00-\x1f\x7f]+")
-_SIZE: Final = re.compile(r"(\d+)\s*(B|KB|MB|GB|TB|KIB|MIB|GIB|TIB)?", re.IGNORECASE)
-_POWERS: Final = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 BATCH_URLS: Final = (
     "/v1/responses",
@@ -49,104 +53,6 @@ class SettingsError(Exception):
     """A setting has a value that cannot be used; the message names the setting, its source and what would do."""
 
 
-def parse_size(value: object) -> int:
-    """Bytes, from a whole number or a text such as ``100 MiB`` (powers of 1024) or ``100 MB`` (powers of 1000)."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("a size such as 1048576 or '100 MiB'")
-    unit = (match[2] or "B").upper()
-    base = 1024 if unit.endswith("IB") else 1000
-    return int(match[1]) * int(base ** _POWERS.get(unit[0], 0))
-
-
-def _whole(minimum: int, maximum: int | None = None) -> Callable[[object], int]:
-    def parse(value: object) -> int:
-        expected = f"a whole number from {minimum}" + (f" to {maximum}" if maximum is not None else " upward")
-        text = str(value)
-        if isinstance(value, bool) or not text.isascii() or not text.isdigit():
-            raise ValueError(expected)
-        number = int(text)
-        if number < minimum or (maximum is not None and number > maximum):
-            raise ValueError(expected)
-        return number
-
-    return parse
-
-
-def _seconds(minimum: float = 0.0, maximum: float = 86_400.0) -> Callable[[object], float]:
-    def parse(value: object) -> float:
-        expected = f"seconds, a number from {minimum:g} to {maximum:g}"
-        try:
-            number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
-        except (ValueError, OverflowError):
-            number = None
-        if number is None or not minimum <= number <= maximum:
-            raise ValueError(expected)
-        return number
-
-    return parse
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("a text")
-    return value
-
-
-def _path(value: object) -> Path:
-    try:
-        return Path(_text(value)).expanduser()
-    except RuntimeError as error:
-        raise ValueError("a path whose ~ is the home of a user of this machine") from error
-
-
-def _names(value: object) -> tuple[str, ...]:
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
-        raise ValueError("a list of names, separated by commas in the environment")
-    return tuple(item.strip() for item in items if item.strip())
-
-
-def parse_key(value: object) -> bytes:
-    """A random 256-bit key, from base64 or hex."""
-    expected = "32 random bytes in base64 or hex, such as `openssl rand -base64 32` prints"
-    text = value.strip() if isinstance(value, str) else ""
-    try:
-        key = bytes.fromhex(text) if len(text) == _KEY_BYTES * 2 else base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != _KEY_BYTES or len(set(key)) < _FEWEST_BYTES:
-        raise ValueError(expected)
-    return key
-
-
-def _secret_patterns(value: object) -> tuple[str, ...]:
-    patterns = _names(value)
-    if not all(_SECRET_PATTERN.fullmatch(pattern) for pattern in patterns):
-        raise ValueError("a list of patterns such as env:OPENAI_* or file:/run/secrets/*")
-    return patterns
-
-
-def _networks(value: object) -> tuple[str, ...]:
-    names = _names(value)
-    for name in names:
-        try:
-            ipaddress.ip_network(name, strict=False)
-        except ValueError as error:
-            raise ValueError("a list of IP addresses or CIDR networks") from error
-    return names
-
-
-def _yes_or_no(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if value not in {"true", "false"}:
-        raise ValueError("true or false")
-    return value == "true"
-
-
 def _collector(value: object) -> str | None:
     url = parse_base_url(value)
     if url is not None and url.has_more:
@@ -160,15 +66,6 @@ def _collector(value: object) -> str | None:
     return None if url is None else url.text
 
 
-def _one_of(*choices: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if value not in choices:
-            raise ValueError("one of " + ", ".join(choices))
-        return str(value)
-
-    return parse
-
-
 def _setting(default: Any, parse: Callable[[object], Any], help: str, *, secret: bool = False, fallback: str | None = None) -> Any:
     """A row of the table. ``fallback`` is another program's environment variable; all fallbacks serve together or not at all."""
     return field(default=default, repr=not secret, metadata={"parse": parse, "help": help, "secret": secret, "fallback": fallback})
@@ -178,29 +75,29 @@ def _setting(default: Any, parse: Callable[[object], Any], help: str, *, secret:
 class Settings:
     """Every setting of Fileplane, read once at start."""
 
-    host: str = _setting("127.0.0.1", _text, "Address that `serve` listens on.")
-    port: int = _setting(8787, _whole(1, 65_535), "Port that `serve` listens on.")
-    data_dir: Path = _setting(Path("fileplane-data"), _path, "Directory of the database and the blobs; made at first start, mode 0700.")
+    host: str = _setting("127.0.0.1", plain_text, "Address that `serve` listens on.")
+    port: int = _setting(8787, whole_number(1, 65_535), "Port that `serve` listens on.")
+    data_dir: Path = _setting(Path("fileplane-data"), file_path, "Directory of the database and the blobs; made at first start, mode 0700.")
     workers: int = _setting(
-        1, _whole(1, 64), "Server processes. One serves thousands of requests a second; more share the same data directory."
+        1, whole_number(1, 64), "Server processes. One serves thousands of requests a second; more share the same data directory."
     )
-    tls_cert: Path | None = _setting(None, _path, "PEM file with the TLS certificate chain; with `tls_key`, `serve` speaks HTTPS.")
-    tls_key: Path | None = _setting(None, _path, "PEM file with the TLS private key.")
+    tls_cert: Path | None = _setting(None, file_path, "PEM file with the TLS certificate chain; with `tls_key`, `serve` speaks HTTPS.")
+    tls_key: Path | None = _setting(None, file_path, "PEM file with the TLS private key.")
     trusted_proxies: tuple[str, ...] = _setting(
-        (), _networks, "Addresses or networks whose `X-Forwarded-For` is believed for the client address in the log."
+        (), networks, "Addresses or networks whose `X-Forwarded-For` is believed for the client address in the log."
     )
-    drain_seconds: int = _setting(60, _whole(1, 3_600), "How long transfers in flight may go on after SIGTERM.")
+    drain_seconds: int = _setting(60, whole_number(1, 3_600), "How long transfers in flight may go on after SIGTERM.")
     log_level: str = _setting(
-        "info", _one_of("debug", "info", "warning", "error"), "Least severe log line that is written. Access lines are of level info."
+        "info", one_of("debug", "info", "warning", "error"), "Least severe log line that is written. Access lines are of level info."
     )
     bootstrap_api_key: str | None = _setting(
         None,
-        _text,
+        plain_text,
         "API key to create at first start instead of a random one: at least 32 characters, not guessable. Ignored later.",
         secret=True,
     )
     metrics_public: bool = _setting(
-        False, _yes_or_no, "Whether `/metrics` is told without a key; otherwise it takes an organisation's key with `metrics.view`."
+        False, yes_or_no, "Whether `/metrics` is told without a key; otherwise it takes an organisation's key with `metrics.view`."
     )
     metrics_address: str | None = _setting(
         None,
@@ -210,7 +107,7 @@ class Settings:
     )
     metrics_interval_seconds: float = _setting(
         15.0,
-        _seconds(0.1, 3_600),
+        seconds(0.1, 3_600),
         "Time between two looks at what is stored, the room on the disks and what a worker uses, for the metrics.",
     )
     otlp_endpoint: str | None = _setting(
@@ -222,7 +119,7 @@ class Settings:
     trace_sample_ratio: float = _setting(
         1.0, parse_share, "Share of the requests that are traced, 0 to 1; those with a `traceparent` follow its sender's decision."
     )
-    key_cache_seconds: float = _setting(2.0, _seconds(0, 5), "How long a worker may go on accepting an API key that has been revoked.")
+    key_cache_seconds: float = _setting(2.0, seconds(0, 5), "How long a worker may go on accepting an API key that has been revoked.")
 
     max_file_bytes: int = _setting(8 * GIB, parse_size, "Largest file of any purpose but batch.")
     max_batch_file_bytes: int = _setting(100 * MIB, parse_size, "Largest file of purpose batch.")
@@ -230,75 +127,77 @@ class Settings:
         100 * GIB, parse_size, "Bytes a project may keep. Deleted files count until their bytes are collected."
     )
     upload_lease_seconds: float = _setting(
-        60.0, _seconds(1, 3_600), "How long the place of an upload whose worker has died stays taken, where uploads at once are limited."
+        60.0, seconds(1, 3_600), "How long the place of an upload whose worker has died stays taken, where uploads at once are limited."
     )
-    usage_retention_days: int = _setting(400, _whole(0), "How many days the daily usage is kept; 0 keeps it all.")
-    batch_expiry_seconds: int = _setting(2_592_000, _whole(0), "Expiry of batch files that set none of their own; 0 keeps them.")
-    extra_purposes: tuple[str, ...] = _setting((), _names, "Purposes accepted besides OpenAI's, or `*` for any.")
+    usage_retention_days: int = _setting(400, whole_number(0), "How many days the daily usage is kept; 0 keeps it all.")
+    batch_expiry_seconds: int = _setting(2_592_000, whole_number(0), "Expiry of batch files that set none of their own; 0 keeps them.")
+    extra_purposes: tuple[str, ...] = _setting((), list_of_names, "Purposes accepted besides OpenAI's, or `*` for any.")
     file_id_style: str = _setting(
-        "uuid", _one_of("uuid", "openai"), "How file ids are printed: `uuid`, or `openai` for file-<32 hex>. Both are always accepted."
+        "uuid", one_of("uuid", "openai"), "How file ids are printed: `uuid`, or `openai` for file-<32 hex>. Both are always accepted."
     )
-    max_list_limit: int = _setting(10_000, _whole(1, 10_000), "Largest `limit` of a list.")
+    max_list_limit: int = _setting(10_000, whole_number(1, 10_000), "Largest `limit` of a list.")
 
-    head_seconds: float = _setting(30.0, _seconds(0.1), "Longest wait for the complete head of a request.")
-    body_idle_seconds: float = _setting(30.0, _seconds(0.05), "Longest wait for the next bytes of a request body.")
-    min_upload_rate: int = _setting(1_024, _whole(0), "Least bytes a second of a request body, over the time spent waiting for the client.")
-    upload_grace_seconds: float = _setting(20.0, _seconds(), "Time spent waiting for the client before `min_upload_rate` counts.")
-    download_stall_seconds: float = _setting(
-        120.0, _seconds(0.05), "Longest wait for a client to take the next piece of a ranged download."
+    head_seconds: float = _setting(30.0, seconds(0.1), "Longest wait for the complete head of a request.")
+    body_idle_seconds: float = _setting(30.0, seconds(0.05), "Longest wait for the next bytes of a request body.")
+    min_upload_rate: int = _setting(
+        1_024, whole_number(0), "Least bytes a second of a request body, over the time spent waiting for the client."
     )
+    upload_grace_seconds: float = _setting(20.0, seconds(), "Time spent waiting for the client before `min_upload_rate` counts.")
+    download_stall_seconds: float = _setting(120.0, seconds(0.05), "Longest wait for a client to take the next piece of a ranged download.")
     max_form_overhead_bytes: int = _setting(
         64 * KIB, parse_size, "Bytes of an upload's form that are not the file's own: fields, part headers, boundaries."
     )
-    max_form_parts: int = _setting(10, _whole(2), "Parts in one upload's form.")
-    max_part_headers: int = _setting(16, _whole(1), "Header lines in one part of a form.")
+    max_form_parts: int = _setting(10, whole_number(2), "Parts in one upload's form.")
+    max_part_headers: int = _setting(16, whole_number(1), "Header lines in one part of a form.")
     max_part_header_bytes: int = _setting(8 * KIB, parse_size, "Bytes of one part's header lines together.")
     max_field_bytes: int = _setting(4 * KIB, parse_size, "Bytes of one form field other than the file.")
 
     purpose_validation: str = _setting(
         "report",
-        _one_of("report", "reject", "off"),
+        one_of("report", "reject", "off"),
         "What to do about a `.jsonl` file of purpose batch or fine-tune that is not valid: `report` keeps it with status `error`, `reject` "
         "refuses it, `off` looks at none.",
     )
-    batch_urls: tuple[str, ...] = _setting(BATCH_URLS, _names, "Endpoints that the requests of a batch file may name.")
-    max_batch_lines: int = _setting(50_000, _whole(1), "Requests in one batch file.")
+    batch_urls: tuple[str, ...] = _setting(BATCH_URLS, list_of_names, "Endpoints that the requests of a batch file may name.")
+    max_batch_lines: int = _setting(50_000, whole_number(1), "Requests in one batch file.")
     max_jsonl_line_bytes: int = _setting(16 * MIB, parse_size, "Bytes of one line of a validated `.jsonl` file.")
 
-    deleted_retention_seconds: int = _setting(604_800, _whole(0), "How long a deleted file can be restored.")
+    deleted_retention_seconds: int = _setting(604_800, whole_number(0), "How long a deleted file can be restored.")
     tombstone_seconds: int = _setting(
-        86_400, _whole(60), "How long a file is remembered after its bytes were removed; until then its id works as a cursor of lists."
+        86_400,
+        whole_number(60),
+        "How long a file is remembered after its bytes were removed; until then its id works as a cursor of lists.",
     )
     orphan_grace_seconds: int = _setting(
-        3_600, _whole(60), "How old a blob or temporary that no file refers to must be before it is removed."
+        3_600, whole_number(60), "How old a blob or temporary that no file refers to must be before it is removed."
     )
     janitor_interval_seconds: float = _setting(
-        60.0, _seconds(), "Time between two passes that end and collect files; 0 leaves that to `fileplane gc`."
+        60.0, seconds(), "Time between two passes that end and collect files; 0 leaves that to `fileplane gc`."
     )
     sweep_interval_seconds: float = _setting(
-        3_600.0, _seconds(1), "Time between two walks through all blobs for those that no file refers to."
+        3_600.0, seconds(1), "Time between two walks through all blobs for those that no file refers to."
     )
-    audit_retention_seconds: int = _setting(31_536_000, _whole(0), "How long a line of the audit log is kept; 0 keeps them all.")
+    audit_retention_seconds: int = _setting(31_536_000, whole_number(0), "How long a line of the audit log is kept; 0 keeps them all.")
 
     verify_reads: bool = _setting(
         False,
-        _yes_or_no,
+        yes_or_no,
         "Whether whole downloads are hashed on the way, and broken off before their end when the bytes are damaged. Costs processor time.",
     )
     scrub_bytes_per_second: int = _setting(
         4 * MIB, parse_size, "How fast the scrub reads all files, to find damaged ones before they are needed; 0 turns it off."
     )
     scrub_interval_seconds: float = _setting(
-        86_400.0, _seconds(0.1, 31_536_000), "Least time between the beginnings of two rounds of the scrub through all files."
+        86_400.0, seconds(0.1, 31_536_000), "Least time between the beginnings of two rounds of the scrub through all files."
     )
 
     min_free_disk_bytes: int = _setting(256 * MIB, parse_size, "Uploads are refused while the disk has less room than this.")
     database_cache_bytes: int = _setting(
         8 * MIB, parse_size, "Bytes of the database that each of a worker's three connections may keep in memory."
     )
-    metadata_deadline_seconds: float = _setting(10.0, _seconds(0.1), "Longest wait for the database before a request is answered 503.")
+    metadata_deadline_seconds: float = _setting(10.0, seconds(0.1), "Longest wait for the database before a request is answered 503.")
     storage_deadline_seconds: float = _setting(
-        60.0, _seconds(0.1), "Longest wait for one step of the blob store before a request is answered 503."
+        60.0, seconds(0.1), "Longest wait for one step of the blob store before a request is answered 503."
     )
 
     master_key: bytes | None = _setting(
@@ -310,13 +209,13 @@ class Settings:
     )
     secret_refs_allow: tuple[str, ...] = _setting(
         (),
-        _secret_patterns,
+        secret_patterns,
         "References that a stored credential may be instead of a secret, such as `env:OPENAI_*` or `file:/run/secrets/*`; `*` stands for "
         "any characters but `/`.",
     )
 
-    base_url: str = _setting("http://127.0.0.1:8787/v1", _text, "Server that the client commands talk to.", fallback="OPENAI_BASE_URL")
-    api_key: str | None = _setting(None, _text, "API key that the client commands send.", secret=True, fallback="OPENAI_API_KEY")
+    base_url: str = _setting("http://127.0.0.1:8787/v1", plain_text, "Server that the client commands talk to.", fallback="OPENAI_BASE_URL")
+    api_key: str | None = _setting(None, plain_text, "API key that the client commands send.", secret=True, fallback="OPENAI_API_KEY")
 
 
 @dataclass(frozen=True, slots=True)

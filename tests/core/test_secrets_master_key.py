@@ -24,7 +24,8 @@ from fileplane.secrets.master_key import (
     unlock,
     write_key_file,
 )
-from fileplane.settings import SettingsError, load_settings, parse_key
+from fileplane.setting_values import parse_key
+from fileplane.settings import SettingsError, load_settings
 from fileplane.testing.clock import ManualClock
 from fileplane.testing.secrets_suite import new_data_key
 

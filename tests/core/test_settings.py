@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fileplane.settings import REDACTED, Settings, SettingsError, load_settings, parse_size
+from fileplane.setting_values import parse_size
+from fileplane.settings import REDACTED, Settings, SettingsError, load_settings
 
 
 def test_later_sources_win(tmp_path: Path) -> None:

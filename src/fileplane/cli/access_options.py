@@ -9,7 +9,7 @@ import typer
 
 from fileplane.cli.exits import ExitCode, leave
 from fileplane.control.changes import DefaultChanges, LimitChanges
-from fileplane.settings import parse_size
+from fileplane.setting_values import parse_size
 from fileplane.unset import UNSET, UnsetType
 
 NONE: Final = "none"

@@ -15,7 +15,7 @@ from typing import Final
 
 from fileplane.metadata.control import ControlStore
 from fileplane.secrets.envelope import KEY_BYTES, MasterKey
-from fileplane.settings import parse_key
+from fileplane.setting_values import parse_key
 
 MASTER_KEY_NAME: Final = "master.key"
 _LONGEST_FILE: Final = 4_096

@@ -74,13 +74,8 @@ class MetadataControlSuite(StoreFixtures):
     async def test_a_project_keeps_what_it_was_made_with(self, store: MetadataStore, clock: ManualClock) -> None:
         new = NewProject("mine", "Größe", "what for", EVERY_LIMIT, Defaults(metadata={"team": "ä"}, allow_override=False))
         made = await store.create_project(new, NOBODY)
-        assert (made.slug, made.name, made.description, made.limits, made.defaults) == (
-            new.slug,
-            new.name,
-            new.description,
-            new.limits,
-            new.defaults,
-        )
+        for name in ("slug", "name", "description", "limits", "defaults"):
+            assert getattr(made, name) == getattr(new, name), name
         now = clock.now_ms() // 1000
         assert (made.created_at, made.updated_at, made.version) == (now, now, 1)
         assert [await store.find_project(made.id), await store.find_project("mine"), *await store.list_projects()] == [made] * 3
