@@ -28,7 +28,7 @@ lint: $(VENV)/.development ## Check style, types, layers and generated documents
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
 	@$(BIN)/python tools/generate_docs.py --check
 
-bench: setup ## Measure against nginx, a bare Starlette route and a plain script; writes docs/benchmarks.md
+bench: setup ## Measure against nginx, a bare route, a plain script and other gateways; writes docs/benchmarks.md
 	@$(BIN)/python bench/run.py $(ARGS)
 
 soak: setup ## Half an hour of traffic with random kills; its result goes to docs/benchmarks.md (ARGS='--minutes 2')

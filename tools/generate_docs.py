@@ -14,7 +14,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,11 @@ from fileplane.http.routes import OPERATIONS
 from fileplane.http.usage_handlers import usage_parameters
 from fileplane.http.workspace_handlers import workspace_parameters
 from fileplane.metrics import METRICS
+from fileplane.provider_overrides import OVERRIDABLE
+from fileplane.providers.azure_openai import CLASSIC, V1
+from fileplane.providers.dialects import Dialect
+from fileplane.providers.near import NEAR
+from fileplane.providers.openai_dialect import OPENAI, SOMEWHERE_ELSE
 from fileplane.routing.providers import PROVIDERS
 from fileplane.setting_values import parse_size
 from fileplane.settings import Settings, show, variables_of
@@ -45,6 +50,7 @@ _HELP_WIDTH: Final = 100
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _RETRIED_BY_SDKS: Final = frozenset({408, 409, 429})
 _SERVER_FAILURE: Final = 500
+_AZURE: Final = "https://<resource>.openai.azure.com/openai"
 
 
 def settings_table() -> str:
@@ -121,6 +127,61 @@ def provider_table() -> str:
     return _table(("provider", "complete with", "fields"), rows)
 
 
+def provider_sections() -> str:
+    """What each provider can do and how much of that is verified: a heading and a table each."""
+    dialects = [OPENAI, replace(SOMEWHERE_ELSE, base_url="of your own"), replace(CLASSIC, base_url=_AZURE), *NEAR.values()]
+    dialects.append(replace(V1, title="Azure OpenAI at /openai/v1", base_url=_AZURE + "/v1"))
+    parts = []
+    for dialect in sorted(dialects, key=lambda dialect: (dialect.name, len(dialect.title))):
+        title = f"## {dialect.title}" if dialect is not OPENAI else "## OpenAI"
+        parts.append(f"{title}\n\n`x-portkey-provider: {dialect.name}`\n\n{_table(('what', 'how', 'known'), _provider_rows(dialect))}")
+    return "\n\n".join(parts)
+
+
+def override_table() -> str:
+    """Every field of the setting ``provider_overrides``."""
+    return _table(("field", "what it says"), ((f"`{name}`", _escaped(one.help)) for name, one in OVERRIDABLE.items()))
+
+
+def _provider_rows(dialect: Dialect) -> Iterator[tuple[str, str, str]]:
+    can = dialect.capabilities
+    sizes = [f"{_size(most)} (`{purpose}`)" for purpose, most in sorted(can.max_bytes_of.items())]
+    sizes.append("no limit known" if can.max_bytes is None else _size(can.max_bytes))
+    expiry = "refused" if can.expiry is None else f"{can.expiry.shortest} to {can.expiry.longest} seconds"
+    order = {"asked": "in either order", "any": "sorted here", "newest_first": "newest first", "oldest_first": "oldest first"}
+    paged = {"cursor": "paged by `after`", "token": "paged by a token", "pages": "paged by number", "none": "fetched whole"}
+    download = ("the bytes" if can.original_bytes else "text extracted from the file") if can.download else "no: 501"
+    described = "looked for in the list" if dialect.get_by_list else _yes(can.get)
+    for what, how, names in (
+        ("base URL", f"`{dialect.base_url}`" if "://" in dialect.base_url else dialect.base_url, {"base_url"}),
+        ("purposes", _purposes(dialect), {"purposes"}),
+        ("largest file", ", ".join(sizes), {"max_bytes"}),
+        ("`expires_after`", expiry, {"expiry"}),
+        ("without it", "for ever" if can.default_expiry_seconds is None else f"{can.default_expiry_seconds // 86_400} days",
+         {"default_expiry_seconds"}),
+        ("list", f"{paged[can.paging]}, {order[dialect.order]}; `limit` up to {can.max_list_limit}", {"paging", "max_list_limit", "order"}),
+        ("description of a file", described, {"get"}),
+        ("download", download, {"download"}),
+        ("`Range`", "passed on" if can.ranges else "cut here", {"ranges"}),
+        ("deletion", _yes(can.delete), {"delete"}),
+        ("jobs", ", ".join(sorted(f"`{kind.value}`" for kind in can.jobs)) or "none", {"jobs"}),
+    ):  # fmt: skip
+        yield what, how, "unverified" if names & can.unverified else "documented"
+
+
+def _purposes(dialect: Dialect) -> str:
+    if dialect.capabilities.purposes is None:
+        return "any" if dialect.capabilities.keeps_purpose else "any; it does not keep them"
+    return ", ".join(
+        f"`{name}`" if dialect.theirs(name) == name else f"`{name}` (there `{dialect.theirs(name)}`)"
+        for name in sorted(dialect.capabilities.purposes)
+    )
+
+
+def _yes(can: bool) -> str:
+    return "yes" if can else "no: 501"
+
+
 def exit_code_table() -> str:
     """Every exit code of the command line."""
     return _table(("code", "meaning"), ((str(int(code)), _escaped(meaning)) for code, meaning in EXIT_CODE_HELP.items()))
@@ -142,6 +203,8 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "scopes": scope_table,
     "not provided": not_provided_table,
     "providers": provider_table,
+    "provider facts": provider_sections,
+    "provider overrides": override_table,
     "usage parameters": partial(parameter_table, usage_parameters),
     "exit codes": exit_code_table,
     "metrics": metrics_table,

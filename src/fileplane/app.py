@@ -17,9 +17,13 @@ from fileplane.control.api_keys import ApiKeys
 from fileplane.control.key_uses import KeyUses, recording
 from fileplane.control.opening import open_credentials
 from fileplane.control.projects import Projects
+from fileplane.control.routes import Routes
 from fileplane.files.janitor import Janitor
 from fileplane.files.native import NativeFiles
 from fileplane.files.reading import begin_counting_damage
+from fileplane.files.reconciling import Reconciler
+from fileplane.files.remote import RemoteFiles
+from fileplane.files.remote_jobs import RemoteJobs
 from fileplane.files.rounds import repeated
 from fileplane.files.scrub import Scrub
 from fileplane.http.auth import Authenticator
@@ -33,6 +37,8 @@ from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metrics import start_metrics
 from fileplane.observation import Observation, tell_of_start
+from fileplane.providers.egress import Egress
+from fileplane.providers.registry import Registry
 from fileplane.settings import Settings
 from fileplane.tracing.spans import start_tracing, stop_tracing
 from fileplane.tracing.stores import TracedBlobStore, TracedMetadataStore
@@ -95,6 +101,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await stack.enter_async_context(_upkeep(janitor, settings))
         await stack.enter_async_context(_scrubbing(Scrub(metadata, blobs, SystemClock(), settings), settings))
         credentials = await open_credentials(metadata, settings)
+        egress = Egress(settings)
+        stack.push_async_callback(egress.close)
+        remote = RemoteFiles(metadata, settings, native=files)
+        stack.push_async_callback(remote.settle)
+        jobs = RemoteJobs(metadata, remote)
+        stack.push_async_callback(jobs.settle)
+        routes = Routes(credentials.configs, credentials.virtual_keys, Registry(egress, settings.provider_overrides))
+        reconciler = Reconciler(metadata, routes.of_virtual_key, SystemClock())
+        await stack.enter_async_context(repeated("reconciler", settings.janitor_interval_seconds, reconciler.run))
         yield Services(
             settings,
             metadata,
@@ -106,6 +121,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ApiKeys(metadata, SystemClock()),
             credentials.virtual_keys,
             credentials.configs,
+            routes,
+            remote,
+            jobs,
         )
 
 

@@ -213,6 +213,14 @@ SPANS: Final = Counter(
     "Spans that were `exported`, or lost: the queue was full (`dropped`), the collector `failed`.",
     ("outcome",),
 )
+EGRESS_CIRCUITS_OPENED: Final = Counter(
+    "fileplane_egress_circuits_opened_total", "Times that a provider was left alone because connections to it failed in a row."
+)
+EGRESS_OPEN_CIRCUITS: Final = InUse("fileplane_egress_open_circuits", "Providers, by credential, that are left alone for that reason.")
+EGRESS_SUSPENDED_CALLS: Final = Counter("fileplane_egress_suspended_calls_total", "Calls to them that were refused without being made.")
+EGRESS_BUSY_CALLS: Final = Counter(
+    "fileplane_egress_busy_calls_total", "Calls to providers that were given up because no connection came free in time."
+)
 BUILD: Final = Level("fileplane_build_info", "1, with the version that runs.", ("version",))
 
 _registry: CollectorRegistry | None = None

@@ -25,6 +25,7 @@ from fileplane.data_directory import FirstStart, ServerLock, StartRefused, prepa
 from fileplane.logs import configure_logging
 from fileplane.metrics_directory import metrics_directory, remove_metrics_directory
 from fileplane.metrics_listener import bind_metrics, metrics_told
+from fileplane.providers.overriding import require_known
 from fileplane.settings import Settings
 
 _LOGGING: Final[dict[str, Any]] = {
@@ -78,6 +79,7 @@ def serve(settings: Settings) -> None:
     _require_usable_certificate(settings)
     _require_free_port(settings)
     _require_tracing_libraries(settings)
+    require_known(settings.provider_overrides)
     _require_free_metrics_address(settings)
     lock, first_start = prepare_data_directory(settings)
     _announce(settings, first_start)

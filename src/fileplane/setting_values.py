@@ -13,6 +13,7 @@ from typing import Final
 _KEY_BYTES: Final = 32
 _FEWEST_BYTES: Final = 12  # different ones: random keys have some 30, and fewer than this never
 _SECRET_PATTERN: Final = re.compile(r"env:[A-Za-z0-9_*]+|file:/[^\x00-\x1f\x7f]+")
+_HOST_PATTERN: Final = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
 _SIZE: Final = re.compile(r"(\d+)\s*(B|KB|MB|GB|TB|KIB|MIB|GIB|TIB)?", re.IGNORECASE)
 _POWERS: Final = {"K": 1, "M": 2, "G": 3, "T": 4}
 
@@ -134,3 +135,23 @@ def one_of(*choices: str) -> Callable[[object], str]:
         return str(value)
 
     return parse
+
+
+def egress_rules(value: object) -> tuple[str, ...]:
+    """Host names, patterns of them, addresses and networks, in lower case."""
+    rules = tuple(rule.lower().rstrip(".") for rule in list_of_names(value))
+    for rule in rules:
+        try:
+            ipaddress.ip_network(rule, strict=False)
+        except ValueError as error:
+            if not _HOST_PATTERN.fullmatch(rule) or rule.rpartition(".")[2].isdigit():
+                raise ValueError("a list of host names, patterns such as *.internal.example, addresses and CIDR networks") from error
+    return rules
+
+
+def proxy_url(value: object) -> str:
+    """A proxy, with its credentials if it wants any."""
+    text = value if isinstance(value, str) else ""
+    if not re.fullmatch(r"https?://(?:[^\s/@?#]+@)?(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?/?", text):
+        raise ValueError("a URL such as http://proxy.internal:3128")
+    return text

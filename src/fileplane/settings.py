@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from fileplane.addresses import TRACES_PATH, parse_base_url, parse_optional_address, parse_share
+from fileplane.provider_overrides import provider_overrides
 from fileplane.setting_values import (
+    egress_rules,
     file_path,
     list_of_names,
     networks,
@@ -22,6 +24,7 @@ from fileplane.setting_values import (
     parse_key,
     parse_size,
     plain_text,
+    proxy_url,
     seconds,
     secret_patterns,
     whole_number,
@@ -119,9 +122,17 @@ class Settings:
     trace_sample_ratio: float = _setting(
         1.0, parse_share, "Share of the requests that are traced, 0 to 1; those with a `traceparent` follow its sender's decision."
     )
+    auth: str = _setting(
+        "keys",
+        one_of("keys", "passthrough"),
+        "Who may call: `keys` asks for API keys of this server; `passthrough` asks for none, and file calls go to providers with the "
+        "caller's own credentials alone.",
+    )
     key_cache_seconds: float = _setting(2.0, seconds(0, 5), "How long a worker may go on accepting an API key that has been revoked.")
 
-    max_file_bytes: int = _setting(8 * GIB, parse_size, "Largest file of any purpose but batch.")
+    max_file_bytes: int = _setting(
+        8 * GIB, parse_size, "Largest file of any purpose but batch, and of all that are kept on disk while they are sent to providers."
+    )
     max_batch_file_bytes: int = _setting(100 * MIB, parse_size, "Largest file of purpose batch.")
     project_quota_bytes: int = _setting(
         100 * GIB, parse_size, "Bytes a project may keep. Deleted files count until their bytes are collected."
@@ -212,6 +223,42 @@ class Settings:
         secret_patterns,
         "References that a stored credential may be instead of a secret, such as `env:OPENAI_*` or `file:/run/secrets/*`; `*` stands for "
         "any characters but `/`.",
+    )
+
+    egress_allow: tuple[str, ...] = _setting(
+        (),
+        egress_rules,
+        "Hosts (`llm.internal`, `*.svc.cluster.local`) and networks (`10.1.0.0/16`) that providers may be reached at although they are "
+        "private, loopback or link-local addresses, or speak plain HTTP.",
+    )
+    egress_proxy: str | None = _setting(
+        None, proxy_url, "HTTP proxy that providers are called through. The environment's proxies are not read.", secret=True
+    )
+    egress_ca: Path | None = _setting(None, file_path, "PEM file with certificate authorities that are trusted besides the system's.")
+    egress_connections: int = _setting(
+        200,
+        whole_number(1, 10_000),
+        "Calls to providers that each worker may make at once; a single host gets half of them, a project a quarter.",
+    )
+    egress_connect_seconds: float = _setting(10.0, seconds(0.05), "Longest wait for a connection to a provider, its name included.")
+    egress_first_byte_seconds: float = _setting(
+        120.0, seconds(0.05), "Longest wait for a provider's answer to begin, once it has the whole request."
+    )
+    egress_idle_seconds: float = _setting(60.0, seconds(0.05), "Longest wait for a provider to take or send the next bytes of a body.")
+    egress_breaker_failures: int = _setting(
+        5,
+        whole_number(0, 1_000),
+        "Connections to a provider that have to fail in a row, for one credential, before it is left alone; 0 never leaves it alone.",
+    )
+    egress_breaker_seconds: float = _setting(
+        15.0, seconds(0.05, 3_600), "How long such a provider is left alone before one call tries it again."
+    )
+    egress_total_seconds: float = _setting(7_200.0, seconds(0.1), "Longest duration of one call to a provider, whatever its size.")
+    provider_overrides: str | None = _setting(
+        None,
+        provider_overrides,
+        "What you know better of providers than this version does, by provider and field: a table in TOML, JSON in the environment. "
+        "See docs/providers.md.",
     )
 
     base_url: str = _setting("http://127.0.0.1:8787/v1", plain_text, "Server that the client commands talk to.", fallback="OPENAI_BASE_URL")

@@ -16,9 +16,10 @@ from fileplane.routing.config_json import DEEPEST_JSON, LARGEST_DOCUMENT, MOST_F
 from fileplane.routing.config_options import split_header_list
 from fileplane.routing.config_problems import MOST_PROBLEMS
 from fileplane.routing.config_targets import DEEPEST_TARGET, MOST_TARGETS
-from fileplane.routing.config_values import DEFAULT_RETRY_CODES, Secret
+from fileplane.routing.config_values import DEFAULT_RETRY_CODES
 from fileplane.routing.configs import find_problems, parse_config, slug_or_config
 from fileplane.routing.slugs import is_slug, parse_config_slug, parse_virtual_key_slug, slug_from_name
+from fileplane.secrets.values import REDACTED, Secret
 
 KEY = {"virtual_key": "k"}
 CANARY = "canary-9f8e7d"
@@ -212,7 +213,16 @@ def test_a_right_document_is_accepted_and_stays_the_same(document: dict[str, Any
     config = parse_config(json.dumps(document))
     assert parse_config(document) == parse_config(json.dumps(document).encode()) == config
     assert parse_config(to_document(config, reveal=True)) == config
-    assert hash(config) == hash(parse_config(document))
+
+
+@pytest.mark.parametrize("document", RIGHT, ids=range(len(RIGHT)))
+def test_equal_configs_have_equal_hashes_and_one_with_secrets_has_none(document: dict[str, Any]):
+    config = parse_config(document)
+    if REDACTED in json.dumps(to_document(config)):
+        with pytest.raises(TypeError):
+            hash(config)
+    else:
+        assert hash(config) == hash(parse_config(json.dumps(document)))
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from fileplane.errors import InvalidValue
-from fileplane.routing.config_values import Secret
 from fileplane.routing.configs import parse_config
 from fileplane.routing.plans import ConcreteTarget, Plan, plan_route
 from fileplane.routing.route_requests import read_route_request
+from fileplane.secrets.values import Secret
 
 HOST = {"x-portkey-custom-host": "https://caller.example/v1"}
 OWN_KEY = Secret("callers-own")

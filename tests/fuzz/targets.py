@@ -31,10 +31,10 @@ from fileplane.routing.config_json import LARGEST_DOCUMENT
 from fileplane.routing.config_values import Config
 from fileplane.routing.config_values import Target as ConfigTarget
 from fileplane.routing.configs import parse_config
-from fileplane.routing.headers import require_native
 from fileplane.routing.pattern_syntax import PatternError
 from fileplane.routing.patterns import LONGEST_TEXT, MOST_STEPS, Pattern
 from fileplane.routing.plans import plan_route
+from fileplane.routing.resolution import provider_key_of, wanted_route
 from fileplane.routing.route_requests import read_route_request
 from fileplane.settings import Settings, SettingsError, load_settings
 from support.disposition import parse_disposition
@@ -150,16 +150,11 @@ def routing_headers(data: bytes) -> None:
     """Header lines, which say whether a request is for this store. Only one that names no other is taken for it."""
     lines = [line.partition(":") for line in data.decode("latin-1").split("\n")]
     headers = {name.strip().lower(): value.strip() for name, _, value in lines}
-    refusal = None
-    try:
-        require_native(headers)
-    except FileplaneError as error:
-        refusal = error
-    if refusal is None:
-        assert headers.get("x-portkey-provider", "fileplane").lower().strip() == "fileplane"
-    else:
-        assert refusal.definitive
-        assert refusal.param in headers
+    with suppress(FileplaneError):
+        wanted = wanted_route(headers, _PRINCIPAL, pathname="/v1/files", api_key=provider_key_of(headers))
+        native = headers.get("x-portkey-provider", "").lower() == "fileplane"
+        named = any(headers.get(f"x-portkey-{name}") for name in ("provider", "virtual-key", "config"))
+        assert (wanted is None) == (native or not named)
 
 
 def configs(data: bytes) -> None:

@@ -13,7 +13,7 @@ from fileplane.access import ALL_SCOPES, ORGANISATION_SCOPES
 from fileplane.http.routes import OPERATIONS, Operation
 from fileplane.ids import new_api_key
 from support.bodies import BODIES
-from support.path_values import Values, existing, filled, ids_of, is_there
+from support.path_values import Values, existing, filled, ids_of, is_of_providers, is_there
 from support.timed_app import TimedApp, timed_app
 
 GUARDED = [operation for operation in OPERATIONS if operation.scope is not None]
@@ -64,6 +64,18 @@ def is_the_organisations(operation: Operation) -> bool:
     return operation.scope is not None and operation.scope.value in ORGANISATION_SCOPES
 
 
+def is_of_the_control_plane(operation: Operation) -> bool:
+    return "file" not in operation.path and not is_of_providers(operation.path)
+
+
+def succeeding(operation: Operation) -> int:
+    return 501 if is_of_providers(operation.path) else 200
+
+
+def missing(operation: Operation) -> int:
+    return 501 if is_of_providers(operation.path) else 404
+
+
 @pytest.mark.parametrize("operation", GUARDED, ids=named)
 def test_nobody_may_do_anything(callers: Callers, operation: Operation):
     values = existing(callers.all_scopes, operation.path)
@@ -94,18 +106,18 @@ def test_the_scope_alone_is_enough_for_what_is_ones_own_and_the_organisations_is
         assert callers.all_scopes.delete(f"/files/{values['file_id']}").status_code == 200
     with callers.with_scopes(frozenset(scopes)) as client:
         answered = ask(client, operation, values)
-    assert answered.status_code == (403 if is_the_organisations(operation) else 200), answered.text
+    assert answered.status_code == (403 if is_the_organisations(operation) else succeeding(operation)), answered.text
 
 
 @pytest.mark.parametrize("operation", NAMING, ids=named)
 def test_another_project_finds_nothing_whatever_its_scopes(callers: Callers, operation: Operation):
     values = existing(callers.all_scopes, operation.path)
     answered = ask(callers.foreign, operation, values)
-    assert answered.status_code == (403 if is_the_organisations(operation) else 404)
+    assert answered.status_code == (403 if is_the_organisations(operation) else missing(operation))
     assert is_there(callers.all_scopes, values)
 
 
-@pytest.mark.parametrize("operation", [operation for operation in GUARDED if "file" not in operation.path], ids=named)
+@pytest.mark.parametrize("operation", [operation for operation in GUARDED if is_of_the_control_plane(operation)], ids=named)
 def test_the_organisation_may_do_everything_of_the_control_plane_in_any_project(callers: Callers, operation: Operation):
     maker = callers.organisation if operation.handler.__name__ == "delete_workspace" else callers.all_scopes
     assert ask(callers.organisation, operation, existing(maker, operation.path)).status_code == 200

@@ -12,7 +12,7 @@ from fileplane.errors import NotProvided
 from fileplane.http.routes import OPERATIONS, Operation
 from support.expect import assert_file, assert_list, assert_openai_error
 from support.forms import FORM_TYPE, field, file_part, form, send, simple_form, uploaded
-from support.path_values import filled, ids_of, unknown
+from support.path_values import filled, ids_of, is_of_providers, unknown
 from support.polling import eventually
 from support.server import RunningServer, running_server
 from support.tenants import NewTenant, Tenant
@@ -83,7 +83,7 @@ def test_the_health_checks_and_the_document_need_none(server: RunningServer, ope
 
 def statuses_of_an_unknown(operation: Operation) -> set[int]:
     """What :func:`call` is answered with by whoever may do it: it names nothing that exists, and its body may lack everything."""
-    if NotProvided in operation.fails_with:
+    if NotProvided in operation.fails_with or is_of_providers(operation.path):
         return {501}
     if operation.takes is not None:
         return {200, 400, 404}

@@ -21,17 +21,20 @@ from fileplane.access import ORGANISATION_SCOPES
 from fileplane.http.openapi import document
 from fileplane.http.routes import OPERATIONS as ROUTES
 from fileplane.settings import Settings
-from support.path_values import Values, deleted, existing, filled, ids_of, is_there, unknown
+from support.path_values import Values, deleted, existing, filled, ids_of, is_of_providers, is_there, unknown
 from support.statements import Statement, Statements, traced_statements
 from support.timed_app import TimedApp, timed_app
 
 DOCUMENT = document(Settings())
-OPERATIONS = [(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item]
+# Of what only providers have, tests/gateway/test_jobs_isolation.py asks.
+OPERATIONS = [(method.upper(), path) for path, item in DOCUMENT["paths"].items() for method in item if not is_of_providers(path)]
 # What is the organisation's alone, no project's key gets near to; and what is not there is nobody's.
 BY_PATH = [
     (operation.method, operation.path)
     for operation in ROUTES
-    if ids_of(operation.path) and not {scope.value for scope in operation.scopes} <= ORGANISATION_SCOPES
+    if ids_of(operation.path)
+    and not is_of_providers(operation.path)
+    and not {scope.value for scope in operation.scopes} <= ORGANISATION_SCOPES
 ]
 BY_QUERY = [
     (method, path, parameter["name"])

@@ -126,6 +126,7 @@ def test_each_operation_tells_who_may_call_it_and_how_it_fails(document: dict[st
     for failure in operation.fails_with:
         described_failure = described["responses"][str(failure.status)]
         assert failure.code is None or f"`{failure.code}`" in described_failure["description"]
+    assert ("default" in described["responses"]) is (errors.ProviderRefused in operation.fails_with), "a provider refuses with any status"
     for response in described["responses"].values():
         assert "x-request-id" in response["headers"]
 
@@ -206,14 +207,14 @@ def test_every_kind_of_answer_is_in_the_document(tenant: Tenant):
         (200, api.head(f"{path}/content")),
         (304, api.head(f"{path}/content", headers={"if-none-match": etag})),
         (401, api.head(f"{path}/content", headers={"authorization": "none"})),
-        (501, api.head(f"{path}/content", headers={"x-portkey-provider": "openai"})),
+        (501, api.head(f"{path}/content", headers={"x-portkey-provider": "anthropic"})),
         (200, api.head(path)),
         (400, send(api, form(purpose))),
         (400, send(api, form(part(b'name="file"', b"x")))),
         (400, send(api, form(purpose, field("purpose", "batch"), file_part()))),
         (415, send(api, b"{}", content_type="application/json")),
         (401, api.get("/files", headers={"authorization": "Bearer wrong"})),
-        (501, api.get("/files", headers={"x-portkey-config": "pc-1"})),
+        (400, api.get("/files", headers={"x-portkey-config": "pc-1"})),
         (400, api.get("/files", params={"limit": 0})),
         (405, api.put("/files")),
         (404, api.get("/nowhere")),

@@ -17,20 +17,28 @@ import pytest
 from fileplane import metadata
 from fileplane.access import ALL_SCOPES, FILE_SCOPES, NewProject
 from fileplane.errors import StorageIntegrityError, StorageUnavailable
+from fileplane.metadata import sqlite_catalog_files as catalog_files
+from fileplane.metadata import sqlite_jobs as jobs
 from fileplane.metadata import sqlite_projects as projects
 from fileplane.metadata.base import DatabaseUnusable
 from fileplane.metadata.migrations import sqlite_migrations
 from fileplane.metadata.sql import load_statements
 from fileplane.metadata.sqlite import SqliteMetadataStore
+from fileplane.metadata.sqlite_catalog_rows import SQL as CATALOG
 from fileplane.metadata.sqlite_engine import SqliteEngine, _migrate, connect, prepare_database
 from fileplane.metadata.sqlite_files import LISTS
 from fileplane.metadata.sqlite_files import SQL as FILES
+from fileplane.metadata.sqlite_jobs import SQL as JOBS
 from fileplane.metadata.sqlite_limits import SQL as LIMITS
 from fileplane.metadata.sqlite_upkeep import SQL as UPKEEP
 from fileplane.metadata.sqlite_upkeep import drifts
 from fileplane.model import FileQuery, Origin, Usage
+from fileplane.testing.catalog_repeats_suite import MetadataCatalogRepeatsSuite
+from fileplane.testing.catalog_suite import MetadataCatalogSuite
+from fileplane.testing.catalog_upkeep_suite import MetadataCatalogUpkeepSuite
 from fileplane.testing.clock import ManualClock
 from fileplane.testing.control_suite import MetadataControlSuite
+from fileplane.testing.jobs_suite import MetadataJobsSuite
 from fileplane.testing.lifecycle_suite import MetadataLifecycleSuite
 from fileplane.testing.limits_suite import MetadataLimitsSuite
 from fileplane.testing.metadata_store_suite import MetadataStoreSuite, make_project, record_file
@@ -46,7 +54,16 @@ def path(tmp_path: Path) -> Path:
 
 
 class TestSqliteMetadataStore(
-    MetadataStoreSuite, MetadataLifecycleSuite, MetadataUpkeepSuite, MetadataLimitsSuite, MetadataSecretsSuite, MetadataControlSuite
+    MetadataStoreSuite,
+    MetadataLifecycleSuite,
+    MetadataUpkeepSuite,
+    MetadataLimitsSuite,
+    MetadataSecretsSuite,
+    MetadataControlSuite,
+    MetadataCatalogSuite,
+    MetadataCatalogUpkeepSuite,
+    MetadataCatalogRepeatsSuite,
+    MetadataJobsSuite,
 ):
     @pytest.fixture
     async def store(self, path: Path, clock: ManualClock) -> AsyncIterator[SqliteMetadataStore]:
@@ -160,7 +177,7 @@ async def test_a_read_that_fails_half_way_leaves_the_reader_usable(path: Path) -
 async def test_a_page_damaged_later_is_an_integrity_error(path: Path) -> None:
     store = SqliteMetadataStore(path, ManualClock())
     project = await make_project(store, "damaged")
-    await asyncio.gather(*[record_file(store, project.id) for _ in range(500)])
+    await asyncio.gather(*[record_file(store, project.id) for _ in range(1_000)])
     await store.close()
     pages = path.stat().st_size // 4096
     with path.open("r+b") as file:
@@ -173,7 +190,7 @@ async def test_a_page_damaged_later_is_an_integrity_error(path: Path) -> None:
     await store.close()
 
 
-@pytest.mark.parametrize("part", ["keys", "files", "lifecycle", "limits", "upkeep", "schema"])
+@pytest.mark.parametrize("part", ["keys", "files", "lifecycle", "limits", "upkeep", "schema", "catalog", "jobs"])
 def test_every_statement_is_used_and_described(part: str) -> None:
     sources = Path(metadata.__file__).parent.glob("sqlite*.py")
     text = "".join(source.read_text("utf-8") for source in sources)
@@ -235,6 +252,48 @@ def test_what_limits_are_held_against_is_found_by_an_index(path: Path, name: str
 )
 def test_limits_look_only_at_what_an_index_covers(path: Path, name: str, index: str) -> None:
     assert any(index in step for step in plan_of(path, LIMITS[name])), plan_of(path, LIMITS[name])
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("by_purpose", [True, False])
+@pytest.mark.parametrize("virtual_keys", [1, 3])
+def test_a_list_of_several_targets_merges_their_covering_indexes(
+    path: Path, virtual_keys: int, by_purpose: bool, newest_first: bool
+) -> None:
+    plan = plan_of(path, catalog_files.list_statement(virtual_keys, by_purpose=by_purpose, newest_first=newest_first))
+    walk = f"SEARCH catalog_files USING COVERING INDEX catalog_files_by_{'purpose' if by_purpose else 'time'} (project_id=?"
+    assert sum(step.startswith(walk) and "position" in step for step in plan) == virtual_keys, plan
+    plan += plan_of(path, jobs.list_statement(virtual_keys, newest_first=newest_first))
+    assert sum("USING COVERING INDEX catalog_jobs_by_time (project_id=?" in step for step in plan) == virtual_keys, plan
+    assert any("MERGE (UNION ALL)" in step for step in plan) == (virtual_keys > 1), plan
+    assert not any(step.startswith("SCAN catalog") for step in plan), plan
+    assert sum("TEMP B-TREE" in step for step in plan) <= 2, plan
+
+
+def test_no_statement_of_the_catalog_reads_what_it_does_not_need(path: Path) -> None:
+    lists = {"list", "list_arm", "list_jobs", "list_jobs_arm"}
+    everything = {"select_catalog_counters", "recount_catalog"}
+    named = CATALOG | JOBS
+    for name in named.keys() - lists - everything:
+        plan = plan_of(path, named[name])
+        unresolved = "SCAN catalog_files USING COVERING INDEX catalog_files_unresolved"
+        scans = {step for step in plan if step.startswith("SCAN ")} - {"SCAN CONSTANT ROW"}
+        assert scans <= ({unresolved} if name.startswith("count_users") else set()), (name, plan)
+        whole_project = re.compile(r"SEARCH catalog_(files|jobs) USING [A-Z ]+ \(project_id=\?\)")
+        assert not any(whole_project.fullmatch(step) or "TEMP B-TREE" in step for step in plan), (name, plan)
+
+
+@pytest.mark.parametrize("state", ["bound", "deleting"])
+def test_the_schema_itself_refuses_two_live_bindings_of_one_file(path: Path, state: str) -> None:
+    connection = connect(path)
+    connection.execute("INSERT INTO projects (id, slug, created_at) VALUES ('p', 'p', 1), ('q', 'q', 1)")
+    columns = "project_id, id, virtual_key_id, account_id, provider, state, provider_file_id, purpose, filename, media_type, reserved_at"
+    insert = f"INSERT INTO catalog_files ({columns}) VALUES (?, ?, 'key', 'account', 'openai', ?, 'file-1', 'batch', 'f', 't', 1)"
+    for number, over in enumerate(("closed", "failed", "bound")):
+        connection.execute(insert, ("p", str(number), over))
+    with pytest.raises(apsw.ConstraintError):
+        connection.execute(insert, ("q", "another", state))
+    connection.close()
 
 
 def plan_of(path: Path, statement: str) -> list[str]:

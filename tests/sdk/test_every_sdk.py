@@ -144,7 +144,9 @@ def test_a_client_goes_on_working_after_it_was_refused(outcome: Outcome) -> None
 
 
 @pytest.mark.parametrize("step", ["create-at-provider", "list-at-provider"])
-def test_a_request_that_names_a_provider_is_refused_and_not_sent_again(outcome: Outcome, statuses_of: Statuses, step: str) -> None:
+def test_a_request_that_names_a_provider_without_files_is_refused_and_not_sent_again(
+    outcome: Outcome, statuses_of: Statuses, step: str
+) -> None:
     assert_refused(outcome, step, UNSUPPORTED)
     assert statuses_of(outcome.request_id(step)) == [501]
 

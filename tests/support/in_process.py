@@ -22,8 +22,11 @@ from fileplane.clock import SystemClock
 from fileplane.control.api_keys import ApiKeys
 from fileplane.control.opening import credentials_over, open_credentials
 from fileplane.control.projects import Projects
+from fileplane.control.routes import Routes
 from fileplane.files.janitor import Janitor
 from fileplane.files.native import NativeFiles
+from fileplane.files.remote import RemoteFiles
+from fileplane.files.remote_jobs import RemoteJobs
 from fileplane.http.auth import Authenticator, principal_of
 from fileplane.http.call import Services
 from fileplane.http.edge import Edge
@@ -33,6 +36,8 @@ from fileplane.ids import hash_api_key
 from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import prepare_database
 from fileplane.model import File, FileQuery
+from fileplane.providers.egress import Egress
+from fileplane.providers.registry import Registry
 from fileplane.secrets.vault import Vault
 from fileplane.settings import Settings
 from fileplane.testing.faults import NaughtyBlobStore, NaughtyMetadataStore, Plan
@@ -162,6 +167,9 @@ def _assemble(
         ApiKeys(naughty_metadata, SystemClock()),
         credentials.virtual_keys,
         credentials.configs,
+        Routes(credentials.configs, credentials.virtual_keys, Registry(Egress(settings))),
+        remote := RemoteFiles(naughty_metadata, settings),
+        RemoteJobs(naughty_metadata, remote),
     )
     return InProcess(settings, blobs, metadata, principal, files, Edge(build_router(services), settings), vault)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import httpx2
 
+from fileplane.http.job_operations import JOB_PATHS
 from fileplane.ids import uuid7
 from support.forms import uploaded
 
@@ -32,6 +33,11 @@ def existing(client: httpx2.Client, path: str) -> Values:
         assert name in _MAKERS, f"no test knows how to make what {{{name}}} names: teach tests/support/path_values.py"
         values[name] = _MAKERS[name](client, values)
     return values
+
+
+def is_of_providers(path: str) -> bool:
+    """Whether a path of the route table is about what the native store has not, so that it answers 501 to whoever may ask at all."""
+    return path.startswith(JOB_PATHS)
 
 
 def ids_of(path: str) -> list[str]:
@@ -112,6 +118,9 @@ _MAKERS: dict[str, Callable[[httpx2.Client, Values], str]] = {
     "provider_slug": _virtual_key,
     "integration_slug": _virtual_key,
     "config_slug": _config,
+    # What only providers have is there for nobody else, whatever its id.
+    "batch_id": lambda _client, _values: "batch_0123456789abcdef",
+    "fine_tuning_job_id": lambda _client, _values: "ftjob-0123456789abcdef",
     "type": lambda _client, _values: _WORDS["type"],
     "sub_type": lambda _client, _values: _WORDS["sub_type"],
 }

@@ -17,8 +17,11 @@ from fileplane.blobs.local import LocalBlobStore
 from fileplane.control.api_keys import ApiKeys
 from fileplane.control.opening import open_credentials
 from fileplane.control.projects import Projects
+from fileplane.control.routes import Routes
 from fileplane.files.janitor import Collected, Janitor
 from fileplane.files.native import NativeFiles
+from fileplane.files.remote import RemoteFiles
+from fileplane.files.remote_jobs import RemoteJobs
 from fileplane.http.auth import Authenticator
 from fileplane.http.call import Services
 from fileplane.http.edge import Edge
@@ -28,6 +31,8 @@ from fileplane.ids import hash_api_key
 from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import prepare_database
+from fileplane.providers.egress import Egress
+from fileplane.providers.registry import Registry
 from fileplane.settings import Settings
 from support.clock import ManualClock
 from support.projects import Key, make_key
@@ -125,4 +130,7 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: ManualClock) -
         ApiKeys(metadata, clock),
         credentials.virtual_keys,
         credentials.configs,
+        Routes(credentials.configs, credentials.virtual_keys, Registry(Egress(settings))),
+        remote := RemoteFiles(metadata, settings),
+        RemoteJobs(metadata, remote),
     )

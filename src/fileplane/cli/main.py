@@ -11,6 +11,7 @@ from fileplane import __version__
 from fileplane.cli.audit import audit
 from fileplane.cli.backup import backup, restore
 from fileplane.cli.cat import cat
+from fileplane.cli.catalog import catalog
 from fileplane.cli.check import OptionalReadData, check
 from fileplane.cli.exits import EXIT_CODE_HELP, refusals_reported
 from fileplane.cli.gc import gc
@@ -78,3 +79,4 @@ cli.add_typer(key, name="key", epilog=_EPILOGUE)
 cli.add_typer(secrets, name="secrets", epilog=_EPILOGUE)
 cli.add_typer(virtual_key, name="virtual-key", epilog=_EPILOGUE)
 cli.add_typer(saved_config, name="config", epilog=_EPILOGUE)
+cli.add_typer(catalog, name="catalog", epilog=_EPILOGUE)

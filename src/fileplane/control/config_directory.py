@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fileplane.metadata.control import ControlStore
+from fileplane.providers.without_files import WITHOUT_FILES
 from fileplane.routing.config_json import decode_document
 from fileplane.routing.config_references import DEEPEST_REFERENCE, configs_of
 from fileplane.routing.config_values import Config
@@ -33,7 +34,7 @@ class ProjectDirectory:
 
     def has_provider(self, name: str) -> bool:
         """See :meth:`Directory.has_provider`."""
-        return name == NATIVE_PROVIDER or name in PROVIDERS
+        return name == NATIVE_PROVIDER or name in PROVIDERS or name in WITHOUT_FILES
 
     def config(self, slug: str) -> Config | None:
         """See :meth:`Directory.config`."""

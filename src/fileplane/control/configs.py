@@ -173,6 +173,17 @@ class Configs:
             self._cache.popitem(last=False)
         return config
 
+    async def expanded(self, project_id: str, config: Config) -> Config:
+        """A config that a caller of a project sent, with every config that it refers to in its place.
+
+        Virtual keys that do not exist are left to whoever calls the targets, since one of several must not fail the others. Raises
+        :class:`~fileplane.errors.InvalidValue` for a config that does not exist, and :class:`~fileplane.errors.CredentialUnavailable`.
+        """
+        if not configs_of(config):
+            return config
+        with told(_KIND):
+            return expand(config, await directory_for(self._metadata, self._vault, project_id, config))
+
     async def _resolved(self, project_id: str, slug: str) -> Config:
         try:
             saved = await self._metadata.get_config(slug)

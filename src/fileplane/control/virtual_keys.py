@@ -49,6 +49,8 @@ class View(Enum):
 class OpenedCredential:
     """A credential for one call to its provider: never to be kept, and to be sent nowhere but to ``custom_host``, or the provider's own."""
 
+    id: str
+    """Of the virtual key, by which the catalog knows it."""
     slug: str
     provider: str
     custom_host: str | None
@@ -188,7 +190,16 @@ class VirtualKeys:
                     raise errors.InvalidValue(f"The virtual key '{one.slug}' has expired.", param="virtual_key")
             widest = key.sharing is Sharing.ACCOUNT and holder.sharing is Sharing.ACCOUNT
             sharing = Sharing.ACCOUNT if widest else Sharing.PROJECT
-            return OpenedCredential(slug, holder.provider, holder.custom_host, sharing, holder.clear, await self._vault.open(holder))
+            return OpenedCredential(
+                key.id, slug, holder.provider, holder.custom_host, sharing, holder.clear, await self._vault.open(holder)
+            )
+
+    async def slug_of(self, project_id: str, virtual_key_id: str) -> str:
+        """The slug of a virtual key that a project may use. Raises :class:`~fileplane.errors.RecordNotFound`."""
+        for key in await self._metadata.list_virtual_keys(project_id):
+            if key.id == virtual_key_id:
+                return key.slug
+        raise errors.RecordNotFound("virtual key", virtual_key_id, param="virtual_key")
 
     async def _usable(self, project_id: str, slug: str) -> VirtualKey:
         with suppress(VirtualKeyNotFound):

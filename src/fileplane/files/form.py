@@ -34,6 +34,8 @@ class FileBegins:
 
     filename: str
     media_type: str
+    at_most: int | None = None
+    """Bytes that it can have, where the length of the whole form is declared: fewer by what follows the form's last boundary, if any."""
 
 
 UploadEvent = FormField | FileBegins | bytes

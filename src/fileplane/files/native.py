@@ -73,6 +73,12 @@ class NativeFiles:
         async with self._uploads.going_on(principal, received):
             return await self._take(principal, origin, events, key_hash, room, received)
 
+    async def create_from_copy(
+        self, principal: Principal, origin: Origin, events: AsyncIterator[UploadEvent], size: int, received: Received
+    ) -> CreatedFile:
+        """As :meth:`create`, of a file of ``size`` bytes whose upload has come already: whoever calls holds its place and counts it."""
+        return await self._take(principal, origin, events, None, await self._room(principal, None, size, received), received)
+
     async def _room(self, principal: Principal, key_hash: bytes | None, declared_length: int | None, received: Received) -> Room:
         """The room of an upload that has been admitted to it. Raises as :meth:`Room.admit`."""
         repeated = None if key_hash is None else await self._metadata.repeated_upload_bytes(principal.project_id, key_hash)

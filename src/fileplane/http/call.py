@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
@@ -12,15 +13,21 @@ from fileplane.blobs.base import BlobStore
 from fileplane.control.api_keys import ApiKeys
 from fileplane.control.configs import Configs
 from fileplane.control.projects import Projects
+from fileplane.control.routes import NATIVE, Route, Routes
 from fileplane.control.virtual_keys import VirtualKeys
 from fileplane.errors import FileNotFound
 from fileplane.files.native import NativeFiles
+from fileplane.files.remote import RemoteFiles
+from fileplane.files.remote_jobs import RemoteJobs
+from fileplane.files.remote_route import RemoteRoute
 from fileplane.http.auth import Authenticator
 from fileplane.http.request_limits import RequestLimits
 from fileplane.ids import openai_style, parse_file_id
 from fileplane.metadata.base import MetadataStore
-from fileplane.model import Origin
+from fileplane.model import File, Origin
 from fileplane.settings import Settings
+
+_FILES: Final = "/v1/files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,9 @@ class Services:
     api_keys: ApiKeys
     virtual_keys: VirtualKeys
     configs: Configs
+    routes: Routes
+    remote: RemoteFiles
+    jobs: RemoteJobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +56,35 @@ class Call:
     request: Request
     services: Services
     caller: Principal | None
+    route: Route = NATIVE
+    not_here: bool = False
+    """Whether the native store was asked for the id in the path, and does not have it."""
 
     @property
     def principal(self) -> Principal:
         """Who is calling."""
         assert self.caller is not None
         return self.caller
+
+    @property
+    def remote_route(self) -> RemoteRoute:
+        """The providers that this request goes to."""
+        assert self.route.remote is not None
+        return self.route.remote
+
+    @property
+    def goes_to_provider(self) -> bool:
+        """Whether this request goes to a provider.
+
+        A new file goes as the route says, an id in the form of the native store's there first where the route has it, and a list to all.
+        """
+        if self.route.remote is None:
+            return False
+        if not self.request.scope["state"]["route"].startswith(_FILES):
+            return True  # the native store has files alone
+        if "file_id" in self.request.path_params:
+            return self.not_here or not (self.route.has_native and parse_file_id(self.given_id) is not None)
+        return bool(self.route.remote.everywhere) if self.request.method in {"GET", "HEAD"} else not self.route.native
 
     @property
     def origin(self) -> Origin:
@@ -76,6 +109,10 @@ class Call:
         if canonical is None:
             raise FileNotFound(self.given_id)
         return canonical
+
+    def shown(self, file: File) -> str:
+        """The id of a file of any store. One at a provider has no blob here, and its id is the provider's."""
+        return self.shown_id(file.id) if file.blob_key else file.id
 
     def shown_id(self, canonical: str) -> str:
         """A file id in the style that the settings ask for."""

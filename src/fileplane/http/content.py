@@ -125,7 +125,7 @@ class ContentResponse:
 
     async def _stream(self, first: bytes, pieces: AsyncIterator[bytes], receive: Receive, send: Send) -> None:
         # Servers differ in whether sending to a client that has left raises; all of them deliver http.disconnect.
-        leaving = asyncio.ensure_future(_client_left(receive))
+        leaving = asyncio.ensure_future(client_left(receive))
         try:
             await self._send_piece(first, send)
             async for piece in pieces:
@@ -147,6 +147,7 @@ class ContentResponse:
             raise ClientDisconnected from error
 
 
-async def _client_left(receive: Receive) -> None:
+async def client_left(receive: Receive) -> None:
+    """Returns when the client has left."""
     while (await receive())["type"] != "http.disconnect":
         continue

@@ -91,6 +91,8 @@ class Edge:
         }
         if principal is not None:
             line["project_id"], line["key_id"] = principal.project_id, principal.key_id
+        if (provider_request_id := scope["state"].get("provider_request_id")) is not None:
+            line["provider_request_id"] = provider_request_id
         return line
 
     def _client(self, scope: Scope) -> str | None:

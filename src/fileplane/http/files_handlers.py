@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
@@ -14,6 +15,7 @@ from fileplane.clock import SystemClock
 from fileplane.control.authority import require_scope
 from fileplane.errors import InvalidValue
 from fileplane.files.allowance import Received
+from fileplane.files.form import UploadEvent
 from fileplane.http.body import Patience, declared_length, read_body, refuse_content_encoding
 from fileplane.http.call import Call
 from fileplane.http.content import ContentResponse, content_headers, not_modified, requested_span
@@ -29,17 +31,34 @@ _clock = SystemClock()
 
 async def upload_file(call: Call) -> ASGIApp:
     """POST /v1/files."""
+    form = incoming_form(call)
+    with UPLOADS_IN_PROGRESS.counted():
+        created = await call.services.files.create(
+            call.principal, call.origin, form.events, form.declared_length, form.idempotency_key, form.received
+        )
+    headers = {"idempotent-replayed": "true"} if created.repeated else None
+    return json_response(file_object(created.file, call.shown_id(created.file.id)), headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingForm:
+    """An upload's body, of which nothing has been read yet, and what its headers say of it."""
+
+    events: AsyncIterator[UploadEvent]
+    declared_length: int | None
+    idempotency_key: str | None
+    received: Received
+
+
+def incoming_form(call: Call) -> IncomingForm:
+    """The form of an upload. Raises for headers that make it none."""
     request, settings = call.request, call.services.settings
     refuse_content_encoding(request)
     boundary = boundary_of(request.headers.get("content-type"))
     received = Received()
     body = _counted(read_body(request.receive, Patience.from_settings(settings), _clock), received)
-    with UPLOADS_IN_PROGRESS.counted():
-        created = await call.services.files.create(
-            call.principal, call.origin, read_form(body, boundary, settings), declared_length(request), _idempotency_key(request), received
-        )
-    headers = {"idempotent-replayed": "true"} if created.repeated else None
-    return json_response(file_object(created.file, call.shown_id(created.file.id)), headers=headers)
+    length = declared_length(request)
+    return IncomingForm(read_form(body, boundary, settings, length), length, _idempotency_key(request), received)
 
 
 async def _counted(body: AsyncIterator[bytes], received: Received) -> AsyncIterator[bytes]:

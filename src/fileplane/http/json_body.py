@@ -32,6 +32,11 @@ async def read_json(request: Request, schema: type[T], settings: Settings) -> T:
     return _decode(await _whole_body(request, settings), schema)
 
 
+async def read_object(request: Request, most: int, settings: Settings) -> dict[str, Any]:
+    """A body that is some JSON object of at most ``most`` bytes. Raises as :func:`read_json`."""
+    return _decode(await _whole_body(request, settings, most), dict[str, Any])
+
+
 async def read_json_if_any(request: Request, schema: type[T], settings: Settings) -> T:
     """As :func:`read_json`, where no body at all stands for an empty object."""
     length = declared_length(request)
@@ -40,17 +45,17 @@ async def read_json_if_any(request: Request, schema: type[T], settings: Settings
     return await read_json(request, schema, settings)
 
 
-async def _whole_body(request: Request, settings: Settings) -> bytes:
+async def _whole_body(request: Request, settings: Settings, most: int = LARGEST_BODY) -> bytes:
     refuse_content_encoding(request)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaType("This needs a JSON body. Send it with 'Content-Type: application/json'.", param="content-type")
     body = bytearray()
-    too_large = (declared_length(request) or 0) > LARGEST_BODY
+    too_large = (declared_length(request) or 0) > most
     async for chunk in read_body(request.receive, Patience.from_settings(settings), _clock):
-        too_large = too_large or len(body) + len(chunk) > LARGEST_BODY
+        too_large = too_large or len(body) + len(chunk) > most
         if too_large:
-            raise InvalidValue(f"The body is larger than {LARGEST_BODY} bytes, the limit for JSON here.", param="body")
+            raise InvalidValue(f"The body is larger than {most} bytes, the limit for JSON here.", param="body")
         body += chunk
     return bytes(body)
 

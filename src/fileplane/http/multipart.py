@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 _LONGEST_BOUNDARY: Final = 70
+_CLOSING: Final = b"\r\n----"  # what encloses the boundary at the end of a form; a line break may follow
+_END_OF_HEADERS: Final = b"\r\n\r\n"
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]*[0-9A-Za-z'()+_,\-./:=?]")
 _PARAMETER: Final = re.compile(rb';\s*([^\s=;"]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))\s*', re.DOTALL)
 _BACKSLASHED: Final = re.compile(rb'\\(["\\])')
@@ -41,18 +43,20 @@ def boundary_of(content_type: str | None) -> bytes:
     return boundary
 
 
-async def read_form(body: AsyncIterator[bytes], boundary: bytes, settings: Settings) -> AsyncIterator[UploadEvent]:
-    """The form's fields and the file's bytes in the order in which they were sent.
+async def read_form(
+    body: AsyncIterator[bytes], boundary: bytes, settings: Settings, form_bytes: int | None = None
+) -> AsyncIterator[UploadEvent]:
+    """The form's fields and the file's bytes in the order in which they were sent; ``form_bytes`` is the body's length, if it is known.
 
     Raises :class:`~fileplane.errors.MalformedForm`, also when the body ends before the form does.
     """
-    collector = _Collector(settings)
+    collector = _Collector(settings, None if form_bytes is None else form_bytes - len(boundary) - len(_CLOSING))
     parser = MultipartParser(
         boundary, collector.callbacks(), max_header_count=settings.max_part_headers, max_header_size=settings.max_part_header_bytes
     )
     received = 0
     async for chunk in body:
-        received += len(chunk)
+        collector.chunk_at, received = received, received + len(chunk)
         try:
             parser.write(chunk)
         except FormParserError as error:
@@ -70,8 +74,13 @@ async def read_form(body: AsyncIterator[bytes], boundary: bytes, settings: Setti
 class _Collector:
     """Turns the parser's callbacks into events. Pieces of the file are copied only where a chunk holds something else as well."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, last_boundary_at: int | None) -> None:
+        """``last_boundary_at`` is where in the body the closing boundary begins at the latest."""
         self._settings = settings
+        self._last_boundary_at = last_boundary_at
+        self._headers_end_at = 0
+        self.chunk_at = 0
+        """Where in the body the chunk begins that is being parsed."""
         self._events: list[UploadEvent] = []
         self._parts = 0
         self._headers: dict[bytes, bytes] = {}
@@ -114,6 +123,7 @@ class _Collector:
 
     def _header_value_piece(self, data: bytes, start: int, end: int) -> None:
         self._count_header_bytes(end - start)
+        self._headers_end_at = self.chunk_at + end
         self._header_value += data[start:end]
 
     def _count_header_bytes(self, count: int) -> None:
@@ -138,10 +148,15 @@ class _Collector:
         if name == "file" and b"filename" in parameters:
             self._field_name = None
             media_type = self._headers.get(b"content-type", b"").decode("latin-1")
-            self._events.append(FileBegins(_decoded(parameters[b"filename"], "file"), media_type))
+            self._events.append(FileBegins(_decoded(parameters[b"filename"], "file"), media_type, self._at_most()))
         else:
             self._field_name = name
             self._field_value.clear()
+
+    def _at_most(self) -> int | None:
+        if self._last_boundary_at is None:
+            return None
+        return max(0, self._last_boundary_at - self._headers_end_at - len(_END_OF_HEADERS))
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         if self._field_name is None:

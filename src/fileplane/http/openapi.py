@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from fileplane import __version__
-from fileplane.errors import FileplaneError
+from fileplane.errors import FileplaneError, ProviderRefused
 from fileplane.http.operation import Operation
 from fileplane.http.routes import OPERATIONS
 from fileplane.http.schemas import ErrorEnvelope
@@ -26,6 +26,7 @@ _PATH_VALUES = {
     "type": {"type": "string", "enum": ["organisation", "workspace"]},
     "sub_type": {"type": "string", "enum": ["service", "user"]},
 }
+_DOWNLOADS = ("/content", "/output")
 _REFERENCE = "#/components/schemas/{name}"
 _REQUEST_ID = {"x-request-id": {"description": "Names this request in the server's log.", "schema": {"type": "string"}}}
 _OF_LIMITED_CALLERS = {
@@ -84,13 +85,14 @@ def _describe(operation: Operation, settings: Settings) -> dict[str, Any]:
     parameters[:0] = [
         {"name": name, "in": "path", "required": True, "schema": _PATH_VALUES.get(name, {"type": "string"})} for name in names
     ]
-    if operation.path.endswith("/content"):
-        parameters.extend({"name": name, "in": "header", "schema": {"type": "string"}} for name in ("Range", "If-Range", "If-None-Match"))
+    if operation.path.endswith(_DOWNLOADS):
+        heeded = ("Range", "If-Range", *(("If-None-Match",) if _has_validators(operation) else ()))
+        parameters.extend({"name": name, "in": "header", "schema": {"type": "string"}} for name in heeded)
     described: dict[str, Any] = {
         "operationId": operation.handler.__name__ + ("_head" if operation.method == "HEAD" else ""),
         "summary": operation.summary,
         "parameters": parameters,
-        "responses": {**_successes(operation), **_failures(operation.fails_with)},
+        "responses": {**_successes(operation), **_failures(operation.fails_with), **_refusals(operation)},
     }
     if operation.scope is not None:
         for answer in described["responses"].values():
@@ -109,18 +111,28 @@ def _describe(operation: Operation, settings: Settings) -> dict[str, Any]:
 
 def _successes(operation: Operation) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Success.", "headers": _REQUEST_ID}
-    if isinstance(operation.answer, str) and not operation.path.endswith("/content"):
+    if isinstance(operation.answer, str) and not operation.path.endswith(_DOWNLOADS):
         return {"200": {**success, "content": {operation.answer: {"schema": {"type": "string"}}}}}
     if isinstance(operation.answer, str):
         raw = {"schema": {"type": "string", "contentMediaType": operation.answer}}
         partial = {"description": "The range asked for.", "headers": _REQUEST_ID, "content": {operation.answer: raw}}
-        unchanged = {"description": "The bytes are those that If-None-Match names.", "headers": _REQUEST_ID}
-        return {"200": {**success, "content": {"*/*": raw}}, "206": {**partial, "content": {"*/*": raw}}, "304": unchanged}
+        return {"200": {**success, "content": {"*/*": raw}}, "206": {**partial, "content": {"*/*": raw}}, **_unchanged(operation)}
     if operation.answer is None:
-        return {"200": success, "304": {"description": "The bytes are those that If-None-Match names.", "headers": _REQUEST_ID}}
+        return {"200": success, **_unchanged(operation)}
     name = operation.answer.__name__
     schema = {"type": "object"} if operation.answer is dict else {"$ref": _REFERENCE.format(name=name)}
     return {"200": {**success, "content": {"application/json": {"schema": schema}}}}
+
+
+def _unchanged(operation: Operation) -> dict[str, Any]:
+    if not _has_validators(operation):
+        return {}
+    return {"304": {"description": "The bytes are those that If-None-Match names.", "headers": _REQUEST_ID}}
+
+
+def _has_validators(operation: Operation) -> bool:
+    """Of the downloads, those that the native store serves."""
+    return operation.path.endswith("/content")
 
 
 def _failures(classes: Iterable[type[FileplaneError]]) -> dict[str, Any]:
@@ -135,6 +147,14 @@ def _failures(classes: Iterable[type[FileplaneError]]) -> dict[str, Any]:
         }
         for status, failures in sorted(by_status.items())
     }
+
+
+def _refusals(operation: Operation) -> dict[str, Any]:
+    """A provider may refuse with any status, such as 422 or 529, which is then the answer's."""
+    if ProviderRefused not in operation.fails_with:
+        return {}
+    [refused] = _failures([ProviderRefused]).values()
+    return {"default": {**refused, "description": first_line(ProviderRefused)}}
 
 
 def first_line(failure: type[FileplaneError]) -> str:

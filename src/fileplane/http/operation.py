@@ -37,6 +37,8 @@ class Operation:
     takes: type | None = None
     public: Callable[[Settings], bool] = lambda _: False
     or_scopes: tuple[Scope, ...] = ()
+    remote: Handler | None = None
+    """What answers instead of ``handler`` when the request goes to a provider; None where only the native store can do it."""
     needs_body: bool = True
     """Where it has a body, whether it has to be sent."""
 
@@ -62,3 +64,16 @@ JSON_ERRORS: Final = (
     errors.RequestTimeout,
     errors.UnsupportedMediaType,
 )
+ROUTE_ERRORS: Final = (
+    errors.MissingParameter,
+    errors.BeyondOwnRights,
+    errors.CredentialUnavailable,
+    errors.RequestTimeout,
+    errors.ProviderRefused,
+    errors.UpstreamUnreachable,
+    errors.UpstreamAnswerInvalid,
+    errors.UpstreamTimeout,
+    errors.UpstreamSuspended,
+    errors.UpstreamBusy,
+)
+"""Of what may go to a provider."""

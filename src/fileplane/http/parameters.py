@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from fileplane.access import Scope
 from fileplane.errors import AboveMaximum, BelowMinimum, InvalidValue, UnknownParameter
+from fileplane.files.remote_shapes import RemoteListQuery
 from fileplane.ids import parse_file_id
 from fileplane.model import FileQuery
 from fileplane.settings import Settings
@@ -103,6 +104,24 @@ def parse_list_query(query_string: bytes, parameters: tuple[Parameter, ...]) -> 
         after=cursor,
         offset=declared["offset"].whole(given["offset"]) if "offset" in given else 0,
         deleted=_is_set(declared["deleted"], given),
+    )
+
+
+def parse_remote_list_query(query_string: bytes, parameters: tuple[Parameter, ...]) -> RemoteListQuery:
+    """As :func:`parse_list_query`, for a list of files at providers, whose ids are theirs."""
+    declared = {parameter.name: parameter for parameter in parameters}
+    given = parse_query(query_string, parameters, "A list")
+    after = given.get("after") or None
+    if after is not None and "offset" in given:
+        raise InvalidValue("'after' and 'offset' cannot be combined. Use one of them.", param="after")
+    if _is_set(declared["deleted"], given):
+        raise InvalidValue("A file that is deleted at its provider cannot be restored. Leave 'deleted' out.", param="deleted")
+    return RemoteListQuery(
+        limit=declared["limit"].whole(given["limit"]) if "limit" in given else None,
+        purpose=given.get("purpose") or None,
+        newest_first=declared["order"].choice(given.get("order", "desc")) == "desc",
+        after=after,
+        offset=declared["offset"].whole(given["offset"]) if "offset" in given else 0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import Request
@@ -12,22 +13,25 @@ from starlette.types import Scope as AsgiScope
 from fileplane import errors
 from fileplane.access import Scope
 from fileplane.control.authority import require_scope
-from fileplane.errors import FileNotFound, MethodNotAllowed, RouteNotFound
+from fileplane.errors import FileNotFound, FileplaneError, MethodNotAllowed, RouteNotFound
 from fileplane.http import audit_handlers as audit
 from fileplane.http import files_handlers as files
 from fileplane.http import lifecycle_handlers as lifecycle
+from fileplane.http import remote_handlers as remote
 from fileplane.http import system_handlers as system
 from fileplane.http import usage_handlers as usage
 from fileplane.http.access_operations import ACCESS_OPERATIONS
 from fileplane.http.auth import joined_headers
 from fileplane.http.call import Call, Services
 from fileplane.http.control_operations import CONTROL_OPERATIONS
+from fileplane.http.job_operations import JOB_OPERATIONS, JOB_PATHS
 from fileplane.http.not_provided import not_provided_routes
-from fileplane.http.operation import ALWAYS, JSON_ERRORS, KEY_ERRORS, STORE_ERRORS, Operation
+from fileplane.http.operation import ALWAYS, JSON_ERRORS, KEY_ERRORS, ROUTE_ERRORS, STORE_ERRORS, Operation
 from fileplane.http.parameters import delete_parameters, list_parameters
+from fileplane.http.remote_trace import name_provider, tell
 from fileplane.http.schemas import AuditLogs, FileDeletion, FileList, FileObject, FileValidation, Health, HoldDeletion, HoldList, HoldObject
 from fileplane.http.usage_schemas import UsagePage
-from fileplane.routing.headers import require_native
+from fileplane.routing.resolution import NOBODY
 from fileplane.tracing.spans import step
 
 _UPLOAD_ERRORS: Final = (
@@ -47,18 +51,43 @@ _UPLOAD_ERRORS: Final = (
 _LIST_ERRORS: Final = (errors.InvalidValue, errors.BelowMinimum, errors.AboveMaximum, errors.UnknownParameter)
 _HEAD_ERRORS: Final = (errors.FileNotFound, errors.StorageIntegrityError)
 _CONTENT_ERRORS: Final = (errors.InvalidValue, errors.InvalidRange, *_HEAD_ERRORS)
+_UPLOAD_ROUTE_ERRORS: Final = (errors.UploadLost, errors.UploadTimedOut)
 _FILE: Final = "/v1/files/{file_id}"
-_ROUTED: Final = "/v1/files"
-"""Where a request goes is said of these alone: clients send the same headers with calls of the control plane."""
 _RAW: Final = "application/octet-stream"
+_ROUTED: Final = ("/v1/files", *JOB_PATHS)
+"""The calls that go where headers, configs and virtual keys say. All others are about Fileplane itself."""
 
 OPERATIONS: Final = (
     Operation(
-        "POST", "/v1/files", files.upload_file, "Upload a file", FileObject, Scope.FILES_WRITE, fails_with=(*_UPLOAD_ERRORS, *ALWAYS)
+        "POST",
+        "/v1/files",
+        files.upload_file,
+        "Upload a file",
+        FileObject,
+        Scope.FILES_WRITE,
+        fails_with=(*_UPLOAD_ERRORS, *ROUTE_ERRORS, *_UPLOAD_ROUTE_ERRORS, *ALWAYS),
+        remote=remote.upload_file,
     ),
-    Operation("GET", "/v1/files", files.list_files, "List files", FileList, Scope.FILES_READ, list_parameters, (*_LIST_ERRORS, *ALWAYS)),
     Operation(
-        "GET", _FILE, files.retrieve_file, "Retrieve a file", FileObject, Scope.FILES_READ, fails_with=(errors.FileNotFound, *ALWAYS)
+        "GET",
+        "/v1/files",
+        files.list_files,
+        "List files",
+        FileList,
+        Scope.FILES_READ,
+        list_parameters,
+        (*_LIST_ERRORS, *ROUTE_ERRORS, *ALWAYS),
+        remote=remote.list_files,
+    ),
+    Operation(
+        "GET",
+        _FILE,
+        files.retrieve_file,
+        "Retrieve a file",
+        FileObject,
+        Scope.FILES_READ,
+        fails_with=(errors.FileNotFound, errors.InvalidValue, *ROUTE_ERRORS, *ALWAYS),
+        remote=remote.retrieve_file,
     ),
     Operation(
         "DELETE",
@@ -68,10 +97,18 @@ OPERATIONS: Final = (
         FileDeletion,
         Scope.FILES_DELETE,
         delete_parameters,
-        (errors.FileNotFound, errors.FileInUse, errors.InvalidValue, errors.UnknownParameter, *ALWAYS),
+        (errors.FileNotFound, errors.FileInUse, errors.InvalidValue, errors.UnknownParameter, *ROUTE_ERRORS, *ALWAYS),
+        remote=remote.delete_file,
     ),
     Operation(
-        "GET", _FILE + "/content", files.file_content, "Download a file", _RAW, Scope.FILES_READ, fails_with=(*_CONTENT_ERRORS, *ALWAYS)
+        "GET",
+        _FILE + "/content",
+        files.file_content,
+        "Download a file",
+        _RAW,
+        Scope.FILES_READ,
+        fails_with=(*_CONTENT_ERRORS, *ROUTE_ERRORS, *ALWAYS),
+        remote=remote.file_content,
     ),
     Operation(
         "HEAD",
@@ -80,7 +117,8 @@ OPERATIONS: Final = (
         "Headers of a download",
         None,
         Scope.FILES_READ,
-        fails_with=(*_HEAD_ERRORS, *ALWAYS),
+        fails_with=(*_HEAD_ERRORS, errors.InvalidValue, *ROUTE_ERRORS, *ALWAYS),
+        remote=remote.file_content,
     ),
     Operation(
         "POST",
@@ -155,6 +193,7 @@ OPERATIONS: Final = (
         usage.usage_parameters,
         (*_LIST_ERRORS, errors.RecordNotFound, *ALWAYS),
     ),
+    *JOB_OPERATIONS,
     *ACCESS_OPERATIONS,
     *CONTROL_OPERATIONS,
     Operation("GET", "/healthz", system.alive, "Whether the server is alive", Health),
@@ -201,22 +240,43 @@ class _Endpoint:
         request = Request(scope, receive)
         scope["state"].update(operation=operation.handler.__name__, route=operation.path)
         caller = None
-        if operation.scope is not None and not operation.public(self._services.settings):
-            headers = joined_headers(scope)
+        routed, passthrough = operation.path.startswith(_ROUTED), self._services.settings.auth == "passthrough"
+        headers = joined_headers(scope)
+        if routed and passthrough:
+            scope["state"]["principal"] = caller = NOBODY
+        elif operation.scope is not None and not operation.public(self._services.settings):
             with step("authenticate"):
                 caller = await self._services.authenticator.authenticate(headers)
             scope["state"]["principal"] = caller
             await self._services.request_limits.admit(caller, scope["state"]["answer_headers"])
             require_scope(caller, operation.scope, *operation.or_scopes)
-            if operation.path.startswith(_ROUTED):
-                require_native(headers)
         call = Call(request, self._services, caller)
-        try:
-            response = await operation.handler(call)
-        except FileNotFound as error:
-            # Told in the caller's own words: what is unknown has no other form.
-            raise FileNotFound(call.given_id) from error
-        await response(scope, receive, send)
+        if caller is not None and routed:
+            routes = self._services.routes
+            find = routes.find_own(headers, scope["path"]) if passthrough else routes.find(headers, caller, scope["path"])
+            call = replace(call, route=await find)
+        await _answer(operation, call, scope, receive, send)
+
+
+async def _answer(operation: Operation, call: Call, scope: AsgiScope, receive: Receive, send: Send) -> None:
+    to_provider = call.goes_to_provider
+    handler = operation.remote or remote.unsupported if to_provider else operation.handler
+    try:
+        await (await handler(call))(scope, receive, send)
+    except FileNotFound as error:
+        if call.route.remote is not None and operation.remote is not None and not to_provider:
+            # Some providers' ids have the form of the native store's: those of Mistral and Azure OpenAI are UUIDs as well.
+            await _answer(operation, replace(call, not_here=True), scope, receive, send)
+            return
+        # Told in the caller's own words: what is unknown has no other form.
+        tell(call)
+        if not operation.path.startswith(_FILE):
+            raise
+        raise FileNotFound(call.given_id) from error
+    except FileplaneError as error:
+        tell(call)
+        name_provider(call, error)
+        raise
 
 
 async def _no_such_route(scope: AsgiScope, _receive: Receive, _send: Send) -> None:

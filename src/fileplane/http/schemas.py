@@ -8,6 +8,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from fileplane.access import ORGANISATION_ID
+from fileplane.files.remote_shapes import RemoteList
 from fileplane.model import AuditEntry, File, FilePage, Hold
 
 T = TypeVar("T")
@@ -33,14 +34,17 @@ class FileObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of files. The next page begins after ``last_id``; ``total`` counts every file that the filter admits."""
+    """A page of files. The next page begins after ``last_id``.
+
+    ``total`` counts every file that the filter admits; a list that a provider keeps has none.
+    """
 
     object: Literal["list"] = "list"
     data: list[FileObject]
     first_id: str | None
     last_id: str | None
     has_more: bool
-    total: int
+    total: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class FileDeletion(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,12 +202,12 @@ def _if_known(value: T | None) -> T | msgspec.UnsetType:
     return msgspec.UNSET if value is None else value
 
 
-def file_list(page: FilePage, objects: list[FileObject]) -> FileList:
+def file_list(page: FilePage | RemoteList, objects: list[FileObject]) -> FileList:
     """A page as callers see it: its cursors are those of its own first and last file."""
     return FileList(
         data=objects,
         first_id=objects[0].id if objects else None,
         last_id=objects[-1].id if objects else None,
         has_more=page.has_more,
-        total=page.total,
+        total=_if_known(page.total),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fileplane.access import NO_LIMITS, UNLIMITED, CallerLimits, Limits
+from fileplane.metadata.catalog import CatalogStore
 from fileplane.metadata.control import ControlStore
 from fileplane.metadata.limits import LimitsStore
 from fileplane.model import (
@@ -43,8 +44,8 @@ class DatabaseDamaged(DatabaseUnusable):
     """The database is damaged, or lost: only a backup helps."""
 
 
-class MetadataStore(ControlStore, LimitsStore, Protocol):
-    """The record of every file, with :class:`ControlStore` of every project, API key, config and credential, and with LimitsStore of usage.
+class MetadataStore(ControlStore, LimitsStore, CatalogStore, Protocol):
+    """The record of every file, and with its parts of projects, keys, configs, credentials, of usage, and of what is at providers.
 
     Each method is one transaction: it happens wholly or not at all, and once it returns the change survives power loss.
     A method that returned is seen by every later call, on every process. All methods raise
@@ -195,7 +196,8 @@ class MetadataStore(ControlStore, LimitsStore, Protocol):
     async def forget_old_entries(self, audit_before: int | None, usage_before: int | None = None) -> bool:
         """Removes idempotency keys whose time is over, and the audit log's lines from before a time, if one is given.
 
-        So too the usage of days (since the epoch) before ``usage_before``, if it is given, and what leases of limits have left.
+        So too catalogued files closed a week ago, the usage of days (since the epoch) before ``usage_before``, if it is given, and what
+        leases of limits have left.
 
         A bounded number at a time, so that nobody waits for it long; whether there may be more.
         """

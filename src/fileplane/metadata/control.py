@@ -90,7 +90,8 @@ class ControlStore(Protocol):
     async def delete_project(self, project_id: str, origin: Origin, *, force: bool = False) -> None:
         """Removes a project that has no files. Its slug may be used again.
 
-        Raises :class:`UnknownProject`, and :class:`StillInUse` while it has live files or keys of the organisation work in it, or,
+        Raises :class:`UnknownProject`, and :class:`StillInUse` while it has live files, files at providers, jobs there that are not over,
+        or keys of the organisation work in it, or,
         without ``force``, while it has API keys, configs or virtual keys. With ``force``, its keys are revoked, its configs removed, and
         virtual keys are no longer for it.
         """
@@ -220,7 +221,10 @@ class ControlStore(Protocol):
         ...
 
     async def delete_virtual_key(self, slug: str, origin: Origin) -> None:
-        """Removes a virtual key and its ciphertexts for good. Raises :class:`VirtualKeyNotFound` or :class:`StillInUse`."""
+        """Removes a virtual key and its ciphertexts for good.
+
+        Raises :class:`VirtualKeyNotFound`, or :class:`StillInUse` while others name it, or the catalog has files or jobs there.
+        """
         ...
 
     async def get_virtual_key(self, slug: str) -> VirtualKey:

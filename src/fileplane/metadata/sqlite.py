@@ -10,9 +10,11 @@ import apsw
 from fileplane.access import NO_LIMITS, UNLIMITED, CallerLimits, Limits
 from fileplane.clock import Clock
 from fileplane.errors import StorageQuotaExceeded
+from fileplane.metadata import sqlite_catalog_upkeep as catalog
 from fileplane.metadata import sqlite_files as files
 from fileplane.metadata import sqlite_lifecycle as lifecycle
 from fileplane.metadata import sqlite_upkeep as upkeep
+from fileplane.metadata.sqlite_catalog import SqliteCatalogStore
 from fileplane.metadata.sqlite_control import SqliteControlStore
 from fileplane.metadata.sqlite_engine import CACHE_BYTES, SqliteEngine, snapshot
 from fileplane.metadata.sqlite_limits import require_restored
@@ -36,7 +38,7 @@ from fileplane.model import (
 )
 
 
-class SqliteMetadataStore(SqliteControlStore, SqliteLimitsStore):
+class SqliteMetadataStore(SqliteControlStore, SqliteLimitsStore, SqliteCatalogStore):
     """See :class:`fileplane.metadata.base.MetadataStore`. Several processes on one machine may use one database at once."""
 
     def __init__(self, path: Path, clock: Clock, *, deadline_seconds: float = 10.0, cache_bytes: int = CACHE_BYTES) -> None:
@@ -222,7 +224,7 @@ class SqliteMetadataStore(SqliteControlStore, SqliteLimitsStore):
 
     async def counter_drifts(self) -> list[CounterDrift]:
         """See :meth:`MetadataStore.counter_drifts`."""
-        return await self._engine.read(upkeep.drifts)
+        return await self._engine.read(lambda connection: upkeep.drifts(connection) + catalog.drifts(connection))
 
     async def structural_problems(self) -> list[str]:
         """See :meth:`MetadataStore.structural_problems`."""

@@ -12,6 +12,7 @@ import apsw
 from fileplane.access import NewProject, Project
 from fileplane.ids import uuid7
 from fileplane.metadata import sqlite_bounds as bounds
+from fileplane.metadata import sqlite_catalog_upkeep as catalog
 from fileplane.metadata import sqlite_configs as configs
 from fileplane.metadata import sqlite_keys as keys
 from fileplane.metadata.control import RecordChanged, ReferenceMissing, SlugTaken, StillInUse, UnknownProject
@@ -80,10 +81,12 @@ def delete(connection: apsw.Connection, project_id: str, origin: Origin, now_ms:
     values = {"id": project_id, "now": now_ms // 1000}
     row = connection.execute(SQL["count_users_of_project"], values).fetchone()
     assert row is not None
+    at_providers = catalog.users_of_project(connection, project_id)
     # By force, only what no force takes is in the way.
     in_the_way = row[:_NEVER_BY_FORCE] if force else row
-    if any(in_the_way):
-        raise StillInUse(f"{count} {_USERS[index][count > 1]}" for index, count in enumerate(in_the_way) if count)
+    users = [*(f"{count} {_USERS[index][count > 1]}" for index, count in enumerate(in_the_way) if count), *at_providers]
+    if users:
+        raise StillInUse(users)
     for (key_id,) in connection.execute(SQL["select_keys_to_revoke"], values).fetchall():
         keys.revoke(connection, str(key_id), origin, now_ms)
     removed = [str(config_id) for (config_id,) in connection.execute(SQL["select_configs_to_remove"], values).fetchall()]

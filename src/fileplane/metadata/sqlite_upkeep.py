@@ -26,6 +26,7 @@ _GIVEN_UP_AT_ONCE: Final = 1_000
 _FORGOTTEN_AT_ONCE: Final = 2_000
 _CONDEMNED_SECONDS: Final = 7 * 86_400
 _UNUSED_SECONDS: Final = 86_400
+_CLOSED_SECONDS: Final = 7 * 86_400
 
 
 def remains(connection: apsw.Connection, name: str, now: int, after: Remains | None, limit: int) -> list[Remains]:
@@ -102,6 +103,7 @@ def forget_old(connection: apsw.Connection, audit_before: int | None, usage_befo
     oldest = {
         SQL["delete_old_idempotency_keys"]: now - IDEMPOTENCY_SECONDS,
         SQL["delete_old_condemned"]: now - _CONDEMNED_SECONDS,
+        SQL["delete_old_catalogued"]: now - _CLOSED_SECONDS,
         LIMITS["delete_old_uploads"]: now - _UNUSED_SECONDS,
         LIMITS["delete_old_windows"]: (now - _UNUSED_SECONDS) // 60,
     }

@@ -6,7 +6,7 @@ Each function is one operation for :class:`~fileplane.metadata.sqlite_engine.Sql
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import apsw
@@ -14,6 +14,7 @@ import apsw
 from fileplane.access import ORGANISATION_ID
 from fileplane.credentials import NewVirtualKey, Sealed, Sharing, VirtualKey
 from fileplane.metadata import sqlite_bounds as bounds
+from fileplane.metadata import sqlite_catalog_upkeep as catalog
 from fileplane.metadata.control import RecordChanged, ReferenceMissing, SlugTaken, StillInUse, VirtualKeyNotFound
 from fileplane.metadata.sql import load_statements
 from fileplane.metadata.sqlite_lifecycle import record
@@ -56,7 +57,7 @@ def update(connection: apsw.Connection, before: VirtualKey, new: NewVirtualKey, 
 def delete(connection: apsw.Connection, slug: str, origin: Origin, now_ms: int) -> None:
     """See :meth:`ControlStore.delete_virtual_key`."""
     found = get(connection, slug)
-    _refuse_users(connection, "select_users", found.id)
+    _refuse_users(connection, "select_users", found.id, catalog.users_of_virtual_key(connection, found.id))
     need_data_keys(connection, found.id, frozenset(), {}, Sealed())
     connection.execute(SQL["delete_virtual_key"], {"id": found.id}).fetchone()
     _record(connection, "delete", found, origin, now_ms)
@@ -99,8 +100,8 @@ def _integration_id(connection: apsw.Connection, new: NewVirtualKey) -> str | No
     return str(row[0])
 
 
-def _refuse_users(connection: apsw.Connection, statement: str, virtual_key_id: str) -> None:
-    users = sorted(str(row[0]) for row in connection.execute(SQL[statement], {"id": virtual_key_id}))
+def _refuse_users(connection: apsw.Connection, statement: str, virtual_key_id: str, more: Iterable[str] = ()) -> None:
+    users = [*sorted(str(row[0]) for row in connection.execute(SQL[statement], {"id": virtual_key_id})), *more]
     if users:
         raise StillInUse(users)
 

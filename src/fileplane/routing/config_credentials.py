@@ -9,8 +9,9 @@ from typing import Final
 from fileplane.routing.config_fields import PROVIDER_FIELDS, FieldKind
 from fileplane.routing.config_options import LONGEST_URL, what_is_wrong_with_url
 from fileplane.routing.config_reader import ObjectReader
-from fileplane.routing.config_values import REDACTED, Credential, Secret
+from fileplane.routing.config_values import Credential
 from fileplane.routing.slugs import parse_virtual_key_slug
+from fileplane.secrets.values import REDACTED, Secret
 
 LONGEST_SECRET: Final = 16 * 1_024
 

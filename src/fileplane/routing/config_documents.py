@@ -7,20 +7,8 @@ from typing import Any
 
 from fileplane.routing.config_fields import PROVIDER_FIELDS, TARGET_FIELDS, FieldKind, looks_secret
 from fileplane.routing.config_problems import inside
-from fileplane.routing.config_values import (
-    REDACTED,
-    AllOf,
-    AnyOf,
-    Comparison,
-    Config,
-    Credential,
-    Operator,
-    Options,
-    Query,
-    Secret,
-    Strategy,
-    Target,
-)
+from fileplane.routing.config_values import AllOf, AnyOf, Comparison, Config, Credential, Operator, Options, Query, Strategy, Target
+from fileplane.secrets.values import REDACTED, Secret
 
 
 def to_document(config: Config, *, reveal: bool = False) -> dict[str, Any]:

@@ -15,6 +15,8 @@ def inherit(above: Target, target: Target) -> Target:
     A document that is referred to takes neither a credential nor a host from the one that refers to it: whoever wrote that one could
     otherwise send its secrets elsewhere.
     """
+    if above is NOTHING:
+        return target
     if target.referenced:
         above = replace(above, credential=Credential(), options=replace(above.options, custom_host=None))
     return replace(
@@ -38,7 +40,7 @@ def inherited_options(above: Options, own: Options) -> Options:
 
 def merged(above: tuple[tuple[str, str], ...], own: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """Both, where the own value wins for a name that both have."""
-    return tuple((dict(above) | dict(own)).items())
+    return tuple((dict(above) | dict(own)).items()) if above and own else above or own
 
 
 def inherited_credential(above: Credential, own: Credential) -> Credential:

@@ -7,8 +7,9 @@ from typing import Final
 from fileplane.routing.config_fields import PROVIDER_FIELDS, URL_FORMING, FieldKind
 from fileplane.routing.config_inheritance import NOTHING, inherit
 from fileplane.routing.config_problems import Problems, inside
-from fileplane.routing.config_values import Mode, Secret, Target
+from fileplane.routing.config_values import Mode, Target
 from fileplane.routing.headers import NATIVE_PROVIDER
+from fileplane.secrets.values import Secret
 
 _SEVERAL: Final = frozenset({Mode.FALLBACK, Mode.LOADBALANCE, Mode.CONDITIONAL})
 

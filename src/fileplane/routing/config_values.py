@@ -7,49 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from hmac import compare_digest
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, TypeAlias
 
-REDACTED: Final = "********"
-"""Stands for a secret wherever one would be shown."""
+from fileplane.secrets.values import Secret
 
 DEFAULT_RETRY_CODES: Final = (429, 500, 502, 503, 504)
-
-
-class Secret:
-    """A text that shows itself only to who asks for it by :meth:`reveal`; it cannot be pickled or turned into JSON."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """The text itself."""
-        return self._text
-
-    def _bytes(self) -> bytes:
-        return self._text.encode("utf-8", "surrogatepass")
-
-    def __repr__(self) -> str:
-        return f"Secret({REDACTED})"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and compare_digest(self._bytes(), other._bytes())
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._text))
-
-    def __copy__(self) -> Secret:
-        return self
-
-    def __deepcopy__(self, _memo: dict[int, object]) -> Secret:
-        return self
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a secret is not pickled")
 
 
 class Mode(StrEnum):

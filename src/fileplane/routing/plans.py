@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -11,9 +11,10 @@ from fileplane.routing.config_conditions import PATHNAME, holds
 from fileplane.routing.config_fields import URL_FORMING
 from fileplane.routing.config_inheritance import NOTHING, inherit, inherited_options
 from fileplane.routing.config_problems import inside, refuse
-from fileplane.routing.config_values import Config, Credential, Mode, Options, Secret, Target
+from fileplane.routing.config_values import Config, Credential, Mode, Options, Target
 from fileplane.routing.headers import PROVIDER_HEADER
 from fileplane.routing.route_requests import CONFIG_HEADER, CUSTOM_HOST_HEADER, RouteRequest, header_of
+from fileplane.secrets.values import Secret
 
 Random: TypeAlias = Callable[[], float]
 """Gives numbers from 0 up to but not 1, such as ``random.Random(seed).random``."""
@@ -33,6 +34,8 @@ class ConcreteTarget:
     name: str | None
     credential: Credential
     options: Options
+    from_caller: bool = True
+    """Whether its credential is the caller's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,14 @@ def plan_route(config: Config, request: RouteRequest, random: Random, *, from_ca
     return Plan(tuple(_Planning(request, random).attempts(config.root, NOTHING, from_caller=from_caller)))
 
 
+def every_target(config: Config, request: RouteRequest, *, from_caller: bool) -> tuple[ConcreteTarget, ...]:
+    """All upstreams that requests by a config can go to, in the order of the document: where a file may be that is named by its id.
+
+    Raises as :func:`plan_route`, but for conditions, which are not looked at.
+    """
+    return tuple(_Planning(request, lambda: 0.0).leaves(config.root, NOTHING, from_caller=from_caller))
+
+
 class _Planning:
     def __init__(self, request: RouteRequest, random: Random) -> None:
         self._request = request
@@ -94,6 +105,15 @@ class _Planning:
                 [self.attempts(child, effective, from_caller=from_caller) for child in target.targets], target.strategy.on_status_codes
             )
         return self.attempts(self._chosen(target, effective), effective, from_caller=from_caller)
+
+    def leaves(self, target: Target, above: Target, *, from_caller: bool) -> Iterator[ConcreteTarget]:
+        """The concrete targets in ``target``, of whatever strategy."""
+        from_caller = from_caller and not target.referenced
+        effective = inherit(above, target)
+        if not target.targets:
+            yield self._concrete(effective, from_caller=from_caller)
+        for child in target.targets:
+            yield from self.leaves(child, effective, from_caller=from_caller)
 
     def _chosen(self, target: Target, effective: Target) -> Target:
         mode = Mode.SINGLE if target.strategy is None else target.strategy.mode
@@ -120,11 +140,11 @@ class _Planning:
             if credential.virtual_key is not None and effective.options.custom_host is not None:
                 raise _goes_elsewhere(inside(effective.path, "custom_host"))
         elif credential.virtual_key is None and from_caller:
-            return _concrete(effective, credential, sent)
+            return _concrete(effective, credential, sent, from_caller=True)
         stored = credential.virtual_key is not None or (bool(effective.credential) and _has_secret(credential))
         if stored and sent.custom_host is not None:
             raise _goes_elsewhere(CUSTOM_HOST_HEADER)
-        return _concrete(effective, credential, sent)
+        return _concrete(effective, credential, sent, from_caller=not stored)
 
     def _completed(self) -> Credential:
         credential = self._request.credential
@@ -142,9 +162,9 @@ class _Planning:
         return replace(credential, provider=None, api_key=None, fields=own)
 
 
-def _concrete(effective: Target, credential: Credential, sent: Options) -> ConcreteTarget:
+def _concrete(effective: Target, credential: Credential, sent: Options, *, from_caller: bool) -> ConcreteTarget:
     path = f"config.{effective.path}" if effective.path else "config"
-    return ConcreteTarget(path, effective.name, credential, inherited_options(effective.options, sent))
+    return ConcreteTarget(path, effective.name, credential, inherited_options(effective.options, sent), from_caller)
 
 
 def _has_secret(credential: Credential) -> bool:

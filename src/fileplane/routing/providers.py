@@ -192,6 +192,7 @@ _TABLE: Final = (
     _entry("perplexity-ai", "Perplexity"),
     _entry("openrouter", "OpenRouter"),
     _entry("voyage", "Voyage"),
+    _entry("novita-ai", "Novita"),
 )
 
 PROVIDERS: Final[Mapping[str, ProviderEntry]] = {entry.name: entry for entry in _TABLE}
@@ -209,5 +210,6 @@ PROVIDER_ALIASES: Final[Mapping[str, str]] = {
     "aws-bedrock": "bedrock",
     "perplexity": "perplexity-ai",
     "kimi": "moonshot",
+    "novita": "novita-ai",
 }
 """What callers write by mistake, and what they mean; suggested, never accepted in silence."""

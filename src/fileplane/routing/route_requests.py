@@ -19,9 +19,10 @@ from fileplane.routing.config_options import (
     what_is_wrong_with_url,
 )
 from fileplane.routing.config_problems import refuse
-from fileplane.routing.config_values import Credential, Options, Scalar, Secret
+from fileplane.routing.config_values import Credential, Options, Scalar
 from fileplane.routing.headers import PROVIDER_HEADER
 from fileplane.routing.slugs import parse_virtual_key_slug
+from fileplane.secrets.values import Secret
 
 CONFIG_HEADER: Final = "x-portkey-config"
 VIRTUAL_KEY_HEADER: Final = "x-portkey-virtual-key"
@@ -51,6 +52,9 @@ class RouteRequest:
 def header_of(name: str) -> str:
     """The header that says the same as a provider's field."""
     return f"x-portkey-{name.replace('_', '-')}"
+
+
+_FIELDS: Final = {header_of(name): name for name in PROVIDER_FIELDS}
 
 
 def read_route_request(
@@ -86,7 +90,7 @@ def _credential(headers: Mapping[str, str], api_key: Secret | None) -> Credentia
                 PROVIDER_HEADER, f"This must be one virtual key's slug after '@', the same as in {VIRTUAL_KEY_HEADER} if that is sent."
             )
         provider, virtual_key = None, slug
-    fields = ((name, _field(headers, name)) for name in PROVIDER_FIELDS)
+    fields = ((name, _field(headers, name)) for header, name in _FIELDS.items() if header in headers)
     return Credential(provider, virtual_key, api_key, tuple((name, value) for name, value in fields if value is not None))
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from fileplane.errors import InvalidValue, MissingParameter, UnknownParameter
+from fileplane.providers.without_files import WITHOUT_FILES
 from fileplane.routing.providers import PROVIDER_ALIASES, PROVIDERS, CredentialField, ProviderEntry
 from fileplane.secrets.references import Reference, ReferenceInvalid, parse_reference
 from fileplane.secrets.values import Secret
@@ -37,6 +38,12 @@ def find_provider(name: object, param: str = "provider") -> ProviderEntry:
     """The entry of a provider. Raises :class:`InvalidValue` with a suggestion, if one comes near."""
     if isinstance(name, str) and name in PROVIDERS:
         return PROVIDERS[name]
+    if isinstance(name, str) and name in WITHOUT_FILES:
+        raise InvalidValue(
+            f"Fileplane knows no API for files at {WITHOUT_FILES[name]}, so a credential for it would serve nothing and is not kept. "
+            f"Providers: {', '.join(sorted(PROVIDERS))}.",
+            param=param,
+        )
     wanted = name.strip().lower() if isinstance(name, str) else ""
     near = PROVIDER_ALIASES.get(wanted) or next(iter(difflib.get_close_matches(wanted, PROVIDERS, n=1)), None)
     suggestion = f"Did you mean '{near}'? " if near else ""

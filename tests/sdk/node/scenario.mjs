@@ -83,7 +83,7 @@ export async function runScenario({ connect, toFile, moreWays = () => ({}), more
   await keepNames(steps, client, toFile);
   await deleteOne(steps, client);
   await beRefused(steps, client, connect, toFile);
-  await nameAProvider(steps, connect(steps.job.base_url, steps.job.untouched_key, 'openai'));
+  await nameAProvider(steps, connect(steps.job.base_url, steps.job.untouched_key, 'deepseek'));
   await more(steps);
   process.stdout.write(JSON.stringify(steps.results));
 }

@@ -138,7 +138,7 @@ def run_scenario(connect: Connect, more: Callable[[Steps], None]) -> None:
     keep_names(steps, client)
     delete(steps, client)
     be_refused(steps, client, connect)
-    name_a_provider(steps, steps.connect(connect, steps.job["untouched_key"], "openai"))
+    name_a_provider(steps, steps.connect(connect, steps.job["untouched_key"], "deepseek"))
     more(steps)
     json.dump(steps.results, sys.stdout)
 

@@ -93,6 +93,11 @@ WHERE project_id = :project_id AND deleted_at IS NULL AND ends_at IS NOT NULL AN
 DELETE FROM idempotency_keys WHERE (project_id, key_hash) IN
     (SELECT project_id, key_hash FROM idempotency_keys WHERE created_at <= :oldest ORDER BY created_at LIMIT :limit);
 
+-- name: delete_old_catalogued
+-- Files at providers, and intents of such, that have been over for so long that no list continues after them.
+DELETE FROM catalog_files WHERE (project_id, id) IN
+    (SELECT project_id, id FROM catalog_files WHERE closed_at IS NOT NULL AND closed_at <= :oldest ORDER BY closed_at LIMIT :limit);
+
 -- name: delete_old_audit
 -- Lines of the audit log from before a time.
 DELETE FROM audit_log WHERE position IN

@@ -1,0 +1,16 @@
+"""``fileplane catalog ls|adopt|reconcile``."""
+
+from __future__ import annotations
+
+import typer
+
+from fileplane.cli.catalog_adopt import adopt
+from fileplane.cli.catalog_ls import ls
+from fileplane.cli.catalog_reconcile import reconcile
+
+catalog = typer.Typer(
+    help="See, give away and find out about files at providers, on the machine that has the data directory.", no_args_is_help=True
+)
+catalog.command("ls")(ls)
+catalog.command("adopt")(adopt)
+catalog.command("reconcile")(reconcile)

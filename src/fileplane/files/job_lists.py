@@ -1,0 +1,207 @@
+"""Lists of jobs at providers: from the catalog, each asked about anew; from a provider; or stitched together of several."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from fileplane.access import Principal
+from fileplane.catalog import Job, JobKind, JobQuery
+from fileplane.errors import FileplaneError, InvalidValue, JobUnknown, StorageUnavailable, UnsupportedProviderOperation
+from fileplane.files.attempts import repeated
+from fileplane.files.job_documents import last_known, shown
+from fileplane.files.job_refreshing import DEADLINE_SECONDS, JobRefresher, together
+from fileplane.files.remote_route import RemoteRoute, RemoteTarget, Trace
+from fileplane.metadata.base import CursorNotFound, MetadataStore
+from fileplane.model import Origin
+from fileplane.providers.remote_ids import is_remote_id
+from fileplane.providers.remote_jobs import RemoteJobQuery
+
+USUAL_LIMIT: Final = 20
+_LEAST_SECONDS: Final = 0.05
+_ROOM: Final = 16 << 20
+"""Bytes of memory, about, that one page's documents may take, whatever providers put into them."""
+_VALUE: Final = 64
+_NO_ROOM: Final[dict[str, Any]] = {}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JobList:
+    """One page of documents, newest first. The next page begins after the last one's id."""
+
+    documents: tuple[dict[str, Any], ...]
+    has_more: bool
+
+
+class _Section(Protocol):
+    """A part of a list that has an order and cursors of its own."""
+
+    async def has(self, job_id: str) -> bool:
+        """Whether a cursor leads in here."""
+        ...
+
+    async def page(self, limit: int, after: str | None) -> JobList:
+        """One page of it."""
+        ...
+
+
+async def list_along(
+    metadata: MetadataStore,
+    refresher: JobRefresher,
+    route: RemoteRoute,
+    principal: Principal,
+    origin: Origin,
+    kind: JobKind,
+    query: RemoteJobQuery,
+) -> JobList:
+    """One page of what a route leads to. Raises :class:`~fileplane.errors.InvalidValue` for an unknown cursor."""
+    if query.after is not None and not is_remote_id(query.after):
+        raise _no_cursor()
+    keys = {target.virtual_key_id: target for target in reversed(route.everywhere) if target.virtual_key_id is not None}
+    sections: list[_Section] = []
+    if keys:
+        first = next(target for target in route.everywhere if target.virtual_key_id is not None)
+        route.trace.path, route.trace.provider = first.path, first.provider.name
+        sections.append(_CatalogSection(metadata, refresher, keys, principal.project_id, origin, kind))
+    others = [target for target in route.everywhere if target.virtual_key_id is None]
+    able = [target for target in others if kind in target.provider.capabilities(target.target).jobs]
+    sections += [_ProviderSection(target, route.trace, kind) for target in _different(able)]
+    if not sections:
+        raise UnsupportedProviderOperation(f"{others[0].provider.name} has no such jobs.", param="x-portkey-provider")
+    limit = query.limit or USUAL_LIMIT
+    return await (sections[0].page(limit, query.after) if len(sections) == 1 else _stitched(sections, limit, query.after))
+
+
+class _CatalogSection:
+    """The project's jobs at some virtual keys. One that its provider cannot be asked about in time is shown as last known."""
+
+    def __init__(
+        self,
+        metadata: MetadataStore,
+        refresher: JobRefresher,
+        targets: dict[str, RemoteTarget],
+        project_id: str,
+        origin: Origin,
+        kind: JobKind,
+    ) -> None:
+        self._metadata = metadata
+        self._refresher = refresher
+        self._targets = targets
+        self._project_id = project_id
+        self._origin = origin
+        self._kind = kind
+        self._room = _ROOM
+        self._deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
+
+    async def has(self, job_id: str) -> bool:
+        return any(job.virtual_key_id in self._targets for job in await self._metadata.find_jobs(self._project_id, self._kind, job_id))
+
+    async def page(self, limit: int, after: str | None) -> JobList:
+        """Jobs that their providers turn out to have forgotten are replaced by the ones after them.
+
+        A page whose documents are very large ends early, and says that there is more.
+        """
+        documents: list[dict[str, Any]] = []
+        while True:
+            asked = JobQuery(tuple(self._targets), self._kind, limit - len(documents), after=after)
+            try:
+                page = await self._metadata.list_jobs(self._project_id, asked)
+            except CursorNotFound as error:
+                raise _no_cursor() from error
+            found = await together(self._document, page.jobs)
+            # They are asked for in their order, so that before the first one without room there is what has taken it.
+            fitting = list(itertools.takewhile(lambda one: one is not _NO_ROOM, found))
+            documents += [one for one in fitting if one is not None]
+            if len(fitting) < len(found):
+                return JobList(tuple(documents), has_more=True)
+            if len(documents) == limit or not page.has_more:
+                return JobList(tuple(documents), page.has_more)
+            after = page.jobs[-1].provider_job_id
+
+    async def _document(self, job: Job) -> dict[str, Any] | None:
+        """None for a job that is forgotten, and :data:`_NO_ROOM` for one that the page ends before."""
+        if self._room <= 0:
+            return _NO_ROOM
+        try:
+            async with asyncio.timeout_at(max(self._deadline, asyncio.get_running_loop().time() + _LEAST_SECONDS)):
+                refreshed = await self._refresher.refresh(self._targets[job.virtual_key_id], job, self._origin, Trace())
+        except JobUnknown:
+            return None
+        except StorageUnavailable:
+            raise
+        except (FileplaneError, TimeoutError) as error:
+            _log.info("the job %s at %s is shown as last known: %s", job.id, job.provider, error)
+            return last_known(job)
+        document = shown(refreshed.remote.document, refreshed.job, refreshed.refused)
+        self._room -= _weight(document)
+        return document
+
+
+class _ProviderSection:
+    """Whatever a credential sees at its provider."""
+
+    def __init__(self, target: RemoteTarget, trace: Trace, kind: JobKind) -> None:
+        self._target = target
+        self._trace = trace
+        self._kind = kind
+
+    async def has(self, job_id: str) -> bool:
+        try:
+            await repeated(self._target, lambda one: one.provider.get_job(one.target, self._kind, job_id), self._trace)
+        except JobUnknown:
+            return False
+        return True
+
+    async def page(self, limit: int, after: str | None) -> JobList:
+        query = RemoteJobQuery(limit, after)
+        page = await repeated(self._target, lambda one: one.provider.list_jobs(one.target, self._kind, query), self._trace)
+        return JobList(tuple(shown(job.document, None) for job in page.jobs), page.has_more)
+
+
+async def _stitched(sections: Sequence[_Section], limit: int, after: str | None) -> JobList:
+    """Several lists one after another, each in its own order: a cursor leads into the list that has it, and on into the next ones."""
+    start = 0
+    if after is not None:
+        while start < len(sections) and not await sections[start].has(after):
+            start += 1
+        if start == len(sections):
+            raise _no_cursor()
+    documents: list[dict[str, Any]] = []
+    for section in sections[start:]:
+        room = limit - len(documents)
+        # With no room left, it is only asked whether there is anything.
+        page = await section.page(max(room, 1), after)
+        after = None
+        if not room:
+            if page.documents:
+                return JobList(tuple(documents), has_more=True)
+            continue
+        documents += page.documents
+        if page.has_more:
+            return JobList(tuple(documents), has_more=True)
+    return JobList(tuple(documents), has_more=False)
+
+
+def _different(targets: Sequence[RemoteTarget]) -> list[RemoteTarget]:
+    known: list[RemoteTarget] = []
+    for target in targets:
+        if all((target.provider.name, target.target) != (one.provider.name, one.target) for one in known):
+            known.append(target)
+    return known
+
+
+def _weight(document: dict[str, Any]) -> int:
+    """Bytes of memory, about."""
+    text = msgspec.json.encode(document)
+    return len(text) + _VALUE * (text.count(b",") + text.count(b"[") + text.count(b"{"))
+
+
+def _no_cursor() -> InvalidValue:
+    return InvalidValue("Invalid 'after': no such job. Use the id of a job from the page before.", param="after")

@@ -1,0 +1,269 @@
+"""Files at providers: the five operations of :mod:`fileplane.files.native`, along a route.
+
+Through a stored credential, what the catalog does not give to the caller's project does not exist. Through a caller's own credential,
+or one whose files are shared, there is what the provider says that there is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from fileplane.access import Principal
+from fileplane.catalog import CatalogFile, Claim, FileReport, FileState
+from fileplane.clock import Clock, SystemClock
+from fileplane.errors import (
+    CredentialUnavailable,
+    FileInUse,
+    FileNotFound,
+    FileplaneError,
+    InvalidRequest,
+    ProviderRefused,
+    StorageUnavailable,
+    UnsupportedProviderOperation,
+    UpstreamBusy,
+    UpstreamSuspended,
+)
+from fileplane.files.allowance import Received
+from fileplane.files.attempts import repeated
+from fileplane.files.form import UploadEvent
+from fileplane.files.job_refreshing import JobRefresher
+from fileplane.files.native import NativeFiles
+from fileplane.files.remote_lists import list_along
+from fileplane.files.remote_route import RemoteRoute, RemoteTarget
+from fileplane.files.remote_shapes import RemoteList, RemoteListQuery, file_at_provider, file_in_catalog, status_word
+from fileplane.files.remote_uploads import CLAIM_SECONDS, RemoteUploads
+from fileplane.ids import new_holder
+from fileplane.metadata.base import MetadataStore
+from fileplane.metadata.catalog import IntentNotFound
+from fileplane.model import CreatedFile, File, Origin
+from fileplane.providers.base import ByteRange, Capabilities, RemoteContent, RemoteFile
+from fileplane.providers.remote_ids import is_remote_id
+from fileplane.settings import Settings
+
+_CLIENT_ERRORS: Final = range(400, 500)
+_NEVER_SENT: Final = (InvalidRequest, CredentialUnavailable, UnsupportedProviderOperation)
+_NOT_SENT_THIS_TIME: Final = (UpstreamBusy, UpstreamSuspended)
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A download that has begun. ``filename`` and ``size`` (of the whole file) are None where they are not known.
+
+    ``size_is_sure`` where it was counted here; else it is what a provider says, which it need not keep to.
+    """
+
+    content: RemoteContent
+    filename: str | None
+    size: int | None
+    size_is_sure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What is known of a file's content without fetching it; ``size`` is that of what a download would be."""
+
+    filename: str | None
+    size: int | None
+
+
+class RemoteFiles:
+    """See the module. One for a process; what is between two requests is in the catalog."""
+
+    def __init__(self, metadata: MetadataStore, settings: Settings, clock: Clock | None = None, native: NativeFiles | None = None) -> None:
+        """``native`` is needed only for routes that have the native store beside providers."""
+        self._metadata = metadata
+        self._uploads = RemoteUploads(metadata, settings, clock or SystemClock(), native)
+        self._refresher = JobRefresher(metadata)
+        self._holder = new_holder()
+
+    async def settle(self) -> None:
+        """To be called before the stores are closed."""
+        await self._uploads.settle()
+
+    async def create(
+        self,
+        route: RemoteRoute,
+        principal: Principal,
+        origin: Origin,
+        events: AsyncIterator[UploadEvent],
+        declared_length: int | None,
+        idempotency_key: str | None = None,
+        received: Received | None = None,
+    ) -> CreatedFile:
+        """Sends one upload; it is then at one target, or at none, or nobody knows and the error says so."""
+        return await self._uploads.create(route, principal, origin, events, declared_length, idempotency_key, received or Received())
+
+    async def get(self, route: RemoteRoute, principal: Principal, file_id: str) -> File:
+        """One file as its provider describes it now. Raises :class:`~fileplane.errors.FileNotFound`."""
+        target, row = await self._owner(route, principal, file_id)
+        if target is None or row is None:
+            remote = await self._first(route, file_id, lambda one: one.provider.get(one.target, file_id))
+            return file_at_provider(principal.project_id, remote)
+        if not target.provider.capabilities(target.target).get:
+            route.trace.path, route.trace.provider = target.path, target.provider.name
+            return file_in_catalog(row)
+        try:
+            remote = await repeated(target, lambda one: one.provider.get(one.target, file_id), route.trace)
+        except FileNotFound:
+            await self._forgotten(row)
+            raise
+        return file_in_catalog(await self._refreshed(row, remote), remote.status_details)
+
+    async def outline(self, route: RemoteRoute, principal: Principal, file_id: str) -> Outline:
+        """Says of a file's content what its provider says of the file. Raises as :meth:`get` and :meth:`open`."""
+        target, row = await self._owner(route, principal, file_id)
+        if target is None or row is None:
+            return await self._first(route, file_id, lambda one: _outline(one, file_id))
+        if target.provider.capabilities(target.target).get:
+            try:
+                outline = await repeated(target, lambda one: _outline(one, file_id), route.trace)
+            except FileNotFound:
+                await self._forgotten(row)
+                raise
+        else:
+            route.trace.path, route.trace.provider = target.path, target.provider.name
+            outline = Outline(None, None)
+        original = _downloadable(target).original_bytes
+        return Outline(row.filename, row.bytes if original and row.bytes is not None else outline.size)
+
+    @asynccontextmanager
+    async def open(self, route: RemoteRoute, principal: Principal, file_id: str, span: ByteRange | None = None) -> AsyncIterator[OpenFile]:
+        """A download. Raises :class:`~fileplane.errors.FileNotFound` and :class:`~fileplane.errors.InvalidRange`."""
+        target, row = await self._owner(route, principal, file_id)
+        async with AsyncExitStack() as stack:
+
+            async def enter(one: RemoteTarget) -> RemoteContent:
+                return await stack.enter_async_context(one.provider.open(one.target, file_id, span))
+
+            if target is None or row is None:
+                content = await self._first(route, file_id, enter)
+                yield OpenFile(content, None, None)
+                return
+            try:
+                content = await repeated(target, enter, route.trace)
+            except FileNotFound:
+                await self._forgotten(row)
+                raise
+            original = target.provider.capabilities(target.target).original_bytes
+            size = row.bytes if original else None
+            yield OpenFile(content, row.filename, size, size_is_sure=size is not None and row.sha256 is not None)
+
+    async def delete(self, route: RemoteRoute, principal: Principal, file_id: str, origin: Origin) -> None:
+        """Deletes a file at its provider, for good.
+
+        Raises :class:`~fileplane.errors.FileNotFound` and, while a job uses it, :class:`~fileplane.errors.FileInUse`.
+        """
+        target, row = await self._owner(route, principal, file_id)
+        if target is None or row is None:
+            await self._first(route, file_id, lambda one: one.provider.delete(one.target, file_id))
+            return
+        if not target.provider.capabilities(target.target).delete:
+            raise UnsupportedProviderOperation(f"{target.provider.name} cannot delete files through this API.", param="x-portkey-provider")
+        intent = await self._deleting(target, row, file_id, origin)
+        try:
+            await repeated(target, lambda one: one.provider.delete(one.target, file_id), route.trace)
+        except FileNotFound:
+            _log.info("a file that is deleted was gone at %s already", target.provider.name)
+        except FileplaneError as error:
+            if _surely_kept(error, target):
+                await self._still_there(intent, origin)
+            raise
+        try:
+            await self._metadata.finish_catalog_delete(principal.project_id, intent.id, origin)
+        except (IntentNotFound, StorageUnavailable) as error:
+            # It is gone, and callers see it no longer; whoever reconciles finds that out too.
+            _log.warning("the end of a deletion could not be recorded, and is found out later: %s", error, exc_info=error)
+
+    async def list(self, route: RemoteRoute, principal: Principal, query: RemoteListQuery) -> RemoteList:
+        """One page: of the catalog, of a provider, or of several of them one after another. Raises InvalidValue for an unknown cursor."""
+        return await list_along(self._metadata, route, principal.project_id, query)
+
+    async def _owner(self, route: RemoteRoute, principal: Principal, file_id: str) -> tuple[RemoteTarget | None, CatalogFile | None]:
+        """The target at which the catalog gives a file to the caller's project. Neither, where others may have it.
+
+        Raises :class:`~fileplane.errors.FileNotFound` when there are no others.
+        """
+        if not is_remote_id(file_id):
+            raise FileNotFound(file_id)
+        stored = {target.virtual_key_id: target for target in reversed(route.everywhere) if target.virtual_key_id is not None}
+        if stored:
+            for row in await self._metadata.find_catalog_files(principal.project_id, file_id):
+                if row.virtual_key_id in stored and row.state is FileState.BOUND:
+                    return stored[row.virtual_key_id], row
+        if all(target.virtual_key_id is not None for target in route.everywhere):
+            raise _unreadable(route) or FileNotFound(file_id)
+        return None, None
+
+    async def _first(self, route: RemoteRoute, file_id: str, call: Callable[[RemoteTarget], Awaitable[T]]) -> T:
+        """What the first target gives that has the file, of those whose files are in no catalog."""
+        failure = _unreadable(route)
+        for target in route.everywhere:
+            if target.virtual_key_id is not None:
+                continue
+            try:
+                return await repeated(target, call, route.trace)
+            except FileNotFound:
+                continue
+            except StorageUnavailable:
+                raise
+            except FileplaneError as error:
+                failure = failure or error
+        raise failure or FileNotFound(file_id)
+
+    async def _deleting(self, target: RemoteTarget, row: CatalogFile, file_id: str, origin: Origin) -> CatalogFile:
+        """The deletion, begun. Jobs that hold the file are asked about first: they may have ended without anybody looking."""
+        claim = Claim(self._holder, CLAIM_SECONDS)
+        try:
+            return await self._metadata.begin_catalog_delete(row.project_id, row.virtual_key_id, file_id, claim, origin)
+        except FileInUse:
+            await self._refresher.refresh_holders(target, row, origin)
+        return await self._metadata.begin_catalog_delete(row.project_id, row.virtual_key_id, file_id, claim, origin)
+
+    async def _refreshed(self, row: CatalogFile, remote: RemoteFile) -> CatalogFile:
+        report = FileReport(status=None if remote.status is None else status_word(remote), expires_at=remote.expires_at)
+        if report.status in {None, row.status} and report.expires_at in {None, row.expires_at}:
+            return row
+        assert row.provider_file_id is not None
+        return await self._metadata.refresh_catalog_file(row.project_id, row.virtual_key_id, row.provider_file_id, report)
+
+    async def _forgotten(self, row: CatalogFile) -> None:
+        assert row.provider_file_id is not None
+        await self._metadata.close_catalog_file(row.project_id, row.virtual_key_id, row.provider_file_id, Origin())
+
+    async def _still_there(self, intent: CatalogFile, origin: Origin) -> None:
+        try:
+            await self._metadata.cancel_catalog_delete(intent.project_id, intent.id, origin)
+        except (IntentNotFound, StorageUnavailable) as error:
+            _log.warning("that a deletion was refused could not be recorded, and is found out later: %s", error, exc_info=error)
+
+
+def _surely_kept(error: FileplaneError, target: RemoteTarget) -> bool:
+    """Whether a deletion that failed cannot have deleted anything. Of several attempts one before the last may have."""
+    if isinstance(error, ProviderRefused):
+        return error.status in _CLIENT_ERRORS
+    return isinstance(error, _NEVER_SENT) or (isinstance(error, _NOT_SENT_THIS_TIME) and not target.repeats.attempts)
+
+
+def _unreadable(route: RemoteRoute) -> FileplaneError | None:
+    """Why it cannot be said that a file exists nowhere: it may be at a target whose credential cannot be read just now."""
+    return next((closed.why for closed in route.closed if isinstance(closed.why, CredentialUnavailable)), None)
+
+
+async def _outline(target: RemoteTarget, file_id: str) -> Outline:
+    original = _downloadable(target).original_bytes
+    file = await target.provider.get(target.target, file_id)
+    return Outline(file.filename, file.bytes if original else None)
+
+
+def _downloadable(target: RemoteTarget) -> Capabilities:
+    capabilities = target.provider.capabilities(target.target)
+    if not capabilities.download:
+        raise UnsupportedProviderOperation(f"{target.provider.name} cannot download files through this API.", param="x-portkey-provider")
+    return capabilities

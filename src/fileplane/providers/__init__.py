@@ -1,0 +1,1 @@
+"""The providers: everything below the decision where a request goes, and above the socket."""

@@ -1,0 +1,95 @@
+"""What every call of the adapter for OpenAI's APIs has in common: how its request is made, and how a refusal of it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from fileplane.errors import FileplaneError, NotFound, ProviderRefused, UnsupportedProviderOperation, UpstreamError
+from fileplane.providers.access import Access
+from fileplane.providers.base import Target
+from fileplane.providers.dialects import Dialect
+from fileplane.providers.egress import EgressResponse
+from fileplane.providers.egress_request import EgressRequest
+from fileplane.providers.outbound_headers import forwardable
+from fileplane.providers.refusals import MOST_ANSWER_BYTES, refusal
+from fileplane.providers.request_body import RequestBody
+
+DialectOf: TypeAlias = Callable[[Target], Dialect]
+AccessTo: TypeAlias = Callable[[Target, Dialect], Awaitable[Access]]
+
+SUCCESSES: Final = range(200, 300)
+NOT_FOUND: Final = 404
+_LOST_BEHIND_A_PROXY: Final = frozenset({502, 520, 521, 523})
+_LATE_BEHIND_A_PROXY: Final = frozenset({504, 522, 524})
+
+
+def request_to(
+    target: Target,
+    access: Access,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: RequestBody | None = None,
+    follow_redirects: bool = False,
+) -> EgressRequest:
+    """A request with what the caller forwards, what the access needs, and ``headers``, of which the later win."""
+    sent = {**forwardable(target.forward_headers, stored=target.stored), **access.headers, **(headers or {})}
+    if body is not None:
+        sent["Content-Type"] = body.content_type
+    return EgressRequest(
+        method,
+        url,
+        sent,
+        access.secret_headers,
+        body,
+        target.request_timeout_seconds,
+        follow_redirects,
+        heard=target.heard,
+        caller=target.caller,
+    )
+
+
+async def check_found(target: Target, dialect: Dialect, access: Access, response: EgressResponse, unknown: NotFound) -> None:
+    """Raises ``unknown`` where the answer says that there is no such thing, and the refusal where it is another one."""
+    if response.status in SUCCESSES:
+        return
+    if response.status == NOT_FOUND:
+        raise unknown
+    error = await refused(target, access, response)
+    words = dialect.not_found.get(response.status)
+    if words is not None and words in error.message.lower():
+        raise unknown from error
+    raise error
+
+
+async def refused(target: Target, access: Access, response: EgressResponse) -> ProviderRefused:
+    """The refusal that an answer is."""
+    try:
+        body = await response.read(MOST_ANSWER_BYTES)
+    except UpstreamError:
+        body = b""
+    return refusal(response.status, response.headers, body, [*target.secrets.values(), *access.secret_headers.values()])
+
+
+async def refused_sending(target: Target, access: Access, response: EgressResponse, body: RequestBody) -> FileplaneError:
+    """A refusal; but a proxy before the provider that lost sight of it cannot say what became of what was sent."""
+    error = await refused(target, access, response)
+    if body.complete and response.status in _LOST_BEHIND_A_PROXY:
+        return body.outcome.lost(error.message)
+    if body.complete and response.status in _LATE_BEHIND_A_PROXY:
+        return body.outcome.late(error.message)
+    return error
+
+
+def unwrapped(dialect: Dialect, answer: Any) -> Any:
+    """The object that an answer is about."""
+    if dialect.wrapped_in is None or not isinstance(answer, dict):
+        return answer
+    return answer.get(dialect.wrapped_in, answer)
+
+
+def unsupported(dialect: Dialect, what: str) -> UnsupportedProviderOperation:
+    """The refusal of what a provider has no call for."""
+    return UnsupportedProviderOperation(f"{dialect.title} cannot {what} through this API.", param="x-portkey-provider")

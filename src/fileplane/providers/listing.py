@@ -1,0 +1,209 @@
+"""Lists that truly say whether there is more, made of whatever lists a provider has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeAlias
+
+from fileplane.errors import InvalidValue, UnsupportedProviderOperation, UpstreamAnswerInvalid
+from fileplane.providers.base import Capabilities, Paging, RemoteFile, RemotePage, RemoteQuery
+from fileplane.providers.dialects import Dialect, ListOrder
+from fileplane.providers.file_objects import is_gone, parse_file
+from fileplane.providers.remote_ids import is_remote_id
+
+Fetch: TypeAlias = Callable[[Mapping[str, str]], Awaitable[Any]]
+"""Asks a provider's list with this query, for its answer as JSON."""
+
+MOST_WALKED: Final = 10_000
+"""Files that a provider's list is walked through at most, to find a place in it or to sort it."""
+_WALK_LIMIT: Final = 1_000
+
+
+class Listing:
+    """The list of one dialect, fetched by ``fetch``."""
+
+    def __init__(self, dialect: Dialect, capabilities: Capabilities, fetch: Fetch) -> None:
+        self._dialect = dialect
+        self._capabilities = capabilities
+        self._fetch = fetch
+        self._ours = dialect.ours()
+
+    async def page(self, query: RemoteQuery) -> RemotePage:
+        """One page. Raises as :meth:`fileplane.providers.base.Provider.list` says."""
+        if query.purpose is not None and not self._capabilities.keeps_purpose:
+            raise UnsupportedProviderOperation(f"{self._dialect.title} does not keep purposes. List without 'purpose'.", param="purpose")
+        filters_here = query.purpose is not None and not self._dialect.filters_purpose
+        if self._capabilities.paging is Paging.CURSOR and self._dialect.order is ListOrder.ASKED and not filters_here:
+            return await self._by_cursor(query)
+        return await self._walked(query)
+
+    async def find(self, file_id: str) -> RemoteFile | None:
+        """The file of that id, looked for in the list."""
+        async for file in self._walk(RemoteQuery()):
+            if file.id == file_id:
+                return file
+        return None
+
+    async def _by_cursor(self, query: RemoteQuery) -> RemotePage:
+        asked = self._asked(query, query.limit)
+        if query.after is not None:
+            asked["after"] = query.after
+        walked = 0
+        while True:
+            answer = await self._fetch(asked)
+            page, rows = self._page_at_cursor(answer, query, asked), self._rows(answer)
+            behind = next(iter(_ids(rows[-1:])), asked.get("after"))
+            walked += len(rows)
+            if page.files or not _says_more(answer, rows, asked) or behind in {None, asked.get("after")} or walked >= MOST_WALKED:
+                return page
+            # All of it was left away, such as files that are deleted; a page without files would say that nothing follows.
+            asked = {**asked, "after": str(behind)}
+
+    def _page_at_cursor(self, answer: Any, query: RemoteQuery, asked: Mapping[str, str]) -> RemotePage:
+        files, rows = self._files(answer, query), self._rows(answer)
+        limit = int(asked["limit"]) if "limit" in asked else None
+        if query.after is not None and any(file.id == query.after for file in files):
+            # The server does not know cursors, and answered its whole list.
+            if isinstance(answer, dict) and answer.get("has_more") is True:
+                raise UpstreamAnswerInvalid("The provider's list cannot be paged: it does not heed 'after'.")
+            return _cut(_sorted(files, query), query, limit)
+        if limit is not None and len(files) > limit:
+            return _page(files[:limit], has_more=True)
+        return _page(files, has_more=_says_more(answer, rows, asked))
+
+    async def _walked(self, query: RemoteQuery) -> RemotePage:
+        limit = query.limit or self._capabilities.default_list_limit
+        wanted = ListOrder.NEWEST_FIRST if query.newest_first else ListOrder.OLDEST_FIRST
+        if self._dialect.order not in {ListOrder.ASKED, wanted}:
+            return _cut(_sorted([file async for file in self._walk(query, whole=True)], query), query, limit)
+        found: list[RemoteFile] = []
+        passed = query.after is None
+        async for file in self._walk(query):
+            if passed:
+                found.append(file)
+            passed = passed or file.id == query.after
+            if len(found) > limit:
+                return _page(found[:limit], has_more=True)
+        if not passed:
+            raise _unknown_cursor()
+        return _page(found, has_more=False)
+
+    async def _walk(self, query: RemoteQuery, *, whole: bool = False) -> AsyncIterator[RemoteFile]:
+        """Every file once, in the provider's order. Ends when a page brings nothing new. With ``whole`` the bound is an error."""
+        seen: set[str] = set()
+        asked = self._asked(query, min(_WALK_LIMIT, self._capabilities.max_list_limit))
+        number = 0
+        while True:
+            answer = await self._fetch(asked)
+            # The provider's page, before anything of it is filtered away.
+            raw = [file for file in self._files(answer, RemoteQuery()) if file.id not in seen]
+            new = [known for known in _ids(self._rows(answer)) if known not in seen]
+            seen.update(new)
+            for file in raw:
+                if query.purpose is None:
+                    yield file
+                elif file.purpose is not None and self._same_purpose(file.purpose, query.purpose):
+                    yield replace(file, purpose=query.purpose)
+            number += 1
+            following = self._following(answer, new, number)
+            if following is None:
+                return
+            if len(seen) >= MOST_WALKED:
+                if whole:
+                    raise UnsupportedProviderOperation(
+                        f"{self._dialect.title} has more than {MOST_WALKED} files, and lists them in another order. Use the other 'order'.",
+                        param="order",
+                    )
+                return
+            asked = {**asked, **following}
+
+    def _following(self, answer: Any, new: list[str], number: int) -> dict[str, str] | None:
+        """What the next page is asked with; None when there is none. ``new`` are the ids that this one was the first to have."""
+        paging = self._capabilities.paging
+        if paging is Paging.NONE or not new or not isinstance(answer, dict):
+            return None
+        if paging is Paging.PAGES:
+            total = answer.get("total")
+            size = min(_WALK_LIMIT, self._capabilities.max_list_limit)
+            more = number * size < total if isinstance(total, int) else len(new) >= size
+            return {"page": str(number)} if more else None
+        if paging is Paging.TOKEN:
+            token = answer.get("pagination_token")
+            return {"pagination_token": token} if isinstance(token, str) and token else None
+        return None if answer.get("has_more") is False else {"after": new[-1]}
+
+    def _asked(self, query: RemoteQuery, limit: int | None) -> dict[str, str]:
+        dialect, paging = self._dialect, self._capabilities.paging
+        asked = dict(dialect.list_query)
+        if query.purpose is not None and dialect.filters_purpose:
+            asked["purpose"] = dialect.theirs(query.purpose)
+        if paging is Paging.NONE:
+            return asked
+        if limit is not None:
+            asked["page_size" if paging is Paging.PAGES else "limit"] = str(min(limit, self._capabilities.max_list_limit))
+        if paging is Paging.PAGES:
+            asked["page"] = "0"
+        if dialect.order is ListOrder.ASKED:
+            asked["order"] = "desc" if query.newest_first else "asc"
+        return asked
+
+    def _rows(self, answer: Any) -> list[Any]:
+        rows = answer.get("data") if isinstance(answer, dict) else answer
+        if isinstance(rows, dict):
+            rows = rows.get("data", rows.get("files"))
+        if not isinstance(rows, list):
+            raise UpstreamAnswerInvalid("The provider's answer has no list of files.")
+        return rows
+
+    def _files(self, answer: Any, query: RemoteQuery) -> list[RemoteFile]:
+        rows = self._rows(answer)
+        files = {
+            file.id: file
+            for file in (parse_file(row, self._ours, has_status=self._dialect.has_status) for row in rows if not is_gone(row))
+            if query.purpose is None or file.purpose is None or self._same_purpose(file.purpose, query.purpose)
+        }
+        if query.purpose is not None:
+            return [replace(file, purpose=query.purpose) for file in files.values()]
+        return list(files.values())
+
+    def _same_purpose(self, one: str, other: str) -> bool:
+        """Whether the provider has one word for both: a file is then found by either of ours, and shown with the one asked for."""
+        return one == other or self._dialect.theirs(one) == self._dialect.theirs(other)
+
+
+def _ids(rows: list[Any]) -> list[str]:
+    """Of all rows, also of those that are not shown."""
+    return [row["id"] for row in rows if isinstance(row, dict) and is_remote_id(row.get("id"))]
+
+
+def _says_more(answer: Any, rows: list[Any], asked: Mapping[str, str]) -> bool:
+    """What the provider says of it, or else whether its page is a full one."""
+    more = answer.get("has_more") if isinstance(answer, dict) else None
+    return more if isinstance(more, bool) else "limit" in asked and len(rows) >= int(asked["limit"])
+
+
+def _sorted(files: list[RemoteFile], query: RemoteQuery) -> list[RemoteFile]:
+    return sorted(files, key=lambda file: (file.created_at or 0, file.id), reverse=query.newest_first)
+
+
+def _cut(files: list[RemoteFile], query: RemoteQuery, limit: int | None) -> RemotePage:
+    """The page of a list that is there whole."""
+    start = 0
+    if query.after is not None:
+        place = next((index for index, file in enumerate(files) if file.id == query.after), None)
+        if place is None:
+            raise _unknown_cursor()
+        start = place + 1
+    end = len(files) if limit is None else start + limit
+    return _page(files[start:end], has_more=end < len(files))
+
+
+def _page(files: list[RemoteFile], *, has_more: bool) -> RemotePage:
+    """A page without files has no cursor, and so nothing after it that could be asked for."""
+    has_more = has_more and bool(files)
+    return RemotePage(tuple(files), has_more, files[-1].id if has_more else None)
+
+
+def _unknown_cursor() -> InvalidValue:
+    return InvalidValue("'after' is no file of this list. Use the id of the last file of the page before.", param="after")

@@ -1,0 +1,112 @@
+"""What is passed on of a provider's refusal: status, type, code, message, cleaned of secrets. Never its headers or cookies."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import quote
+
+from fileplane.errors import ProviderRefused
+from fileplane.secrets.values import REDACTED, Secret
+
+MOST_ANSWER_BYTES: Final = 1 << 16
+_LONGEST_MESSAGE: Final = 1_000
+_SHORTEST_SECRET: Final = 4
+_WORD: Final = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_LIKE_A_KEY: Final = re.compile(
+    r"(?:Bearer\s+[\w.~+/=-]{8,}|\b(?:sk|pk|rk|gsk|xai|csk|pplx|pa|fw|key|ghp|AKIA|AIza|ya29|eyJ)[-_.]?[A-Za-z0-9_.-]{16,})"
+)
+_TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_FIRST_REFUSAL, _FIRST_FAILURE, _END = 400, 500, 600
+
+
+def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Iterable[Secret] = ()) -> ProviderRefused:
+    """The error to be raised for an answer that is no success. ``secrets`` are those that the request carried."""
+    known = list(secrets)
+    said = _error_of(_json(body))
+    message = (
+        _text(said, "message", "detail", "msg", "error_description", "error") or f"The provider refused the request with status {status}."
+    )
+    code = _word(_text(said, "code", "status"), known) if said else ProviderRefused.code
+    return ProviderRefused(
+        cleaned(message, known),
+        status=status if _FIRST_REFUSAL <= status < _END else 502,
+        type=_word(_text(said, "type"), known) or _type_for(status),
+        code=None if code == str(status) else code,
+        param=_word(_text(said, "param", "target"), known),
+        retry_after=retry_after_of(headers),
+    )
+
+
+def cleaned(text: str, secrets: Iterable[Secret] = ()) -> str:
+    """A provider's words as callers may see them: without secrets or what looks like one, without control characters, not too long."""
+    for secret in secrets:
+        value = secret.reveal().removeprefix("Bearer ")
+        for form in {value, quote(value, safe=""), json.dumps(value)[1:-1]}:
+            if len(form) >= _SHORTEST_SECRET:
+                text = text.replace(form, REDACTED)
+    text = _UNPRINTABLE.sub(" ", _LIKE_A_KEY.sub(REDACTED, text)).strip()
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]} …"
+
+
+def _word(text: str | None, secrets: Iterable[Secret]) -> str | None:
+    """A name that a provider gives something, as long as it is one."""
+    return text if text and _WORD.fullmatch(text) and cleaned(text, secrets) == text else None
+
+
+def retry_after_of(headers: Mapping[str, str]) -> float | None:
+    """How many seconds a provider asks to wait, from ``retry-after-ms`` or ``retry-after`` (seconds or a date)."""
+    for name, unit in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        if re.fullmatch(r"\d{1,9}(?:\.\d{1,6})?", value):
+            return float(value) * unit
+        if value and name == "retry-after":
+            return _seconds_until(value)
+    return None
+
+
+def _seconds_until(date: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _error_of(value: Any) -> Mapping[str, Any]:
+    """The object that says what is wrong: OpenAI's ``error``, or the whole where there is none; a bare text is a message."""
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, dict) and isinstance(value.get("error"), dict):
+        return dict(value["error"])
+    if isinstance(value, dict):
+        return value
+    return {"message": value} if isinstance(value, str) else {}
+
+
+def _text(said: Mapping[str, Any], *names: str) -> str | None:
+    for name in names:
+        value = said.get(name)
+        if isinstance(value, str) and value.strip():
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+    return None
+
+
+def _type_for(status: int) -> str:
+    if not _FIRST_REFUSAL <= status < _FIRST_FAILURE:
+        return "upstream_error"
+    return _TYPES.get(status, "invalid_request_error")

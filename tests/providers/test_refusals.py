@@ -1,0 +1,82 @@
+"""What of a provider's refusal reaches callers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fileplane.providers.refusals import cleaned, refusal, retry_after_of
+from fileplane.secrets.values import Secret
+
+KEY = 'sk-canary/with+odd"characters-0123456789'
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"x-ms-retry-after-ms": "2000", "retry-after": "9"}, 2),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "1e9"}, None),
+        ({"retry-after": "9" * 400}, None),
+    ],
+)
+def test_the_time_to_wait_is_read_in_every_form(headers: dict[str, str], seconds: float | None):
+    assert retry_after_of(headers) == seconds
+
+
+def test_a_date_is_a_time_to_wait():
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    assert 25 < (retry_after_of({"retry-after": soon}) or 0) <= 30
+    assert retry_after_of({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}) == 0
+
+
+def test_callers_are_never_told_to_wait_longer_than_sdks_do():
+    error = refusal(429, {"retry-after": "3600"}, b"{}")
+    assert error.headers == {"retry-after": "60"}
+    assert error.retry_after == 3_600
+
+
+@given(before=st.text(max_size=50), after=st.text(max_size=50))
+def test_no_secret_survives_in_any_spelling(before: str, after: str):
+    for spelling in (KEY, "sk-canary%2Fwith%2Bodd%22characters-0123456789", 'sk-canary/with+odd\\"characters-0123456789'):
+        assert spelling not in cleaned(before + spelling + after, [Secret(KEY), Secret(f"Bearer {KEY}")])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key sk-proj-abcdefghijklmnopqrstuvwx is wrong",
+        "Bearer abcdefgh.ijkl-mnop",
+        "gsk_0123456789abcdefghij",
+        "AIzaSyA0123456789abcdefghijklmnop",
+    ],
+)
+def test_what_looks_like_a_key_of_somebody_else_is_masked_too(text: str):
+    assert "********" in cleaned(text)
+
+
+@given(body=st.binary(max_size=300), status=st.integers(100, 999))
+def test_whatever_a_provider_answers_makes_one_error(body: bytes, status: int):
+    error = refusal(status, {}, body)
+    assert 400 <= error.status < 600
+    assert error.message
+    assert len(error.message) < 1_100
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b"[]"])
+def test_a_refusal_that_says_nothing_of_itself_has_the_documented_code(body: bytes):
+    assert (refusal(502, {}, body).type, refusal(502, {}, body).code) == ("upstream_error", "provider_refused")
+    assert refusal(400, {}, b'{"error": {"message": "No.", "code": null}}').code is None
+
+
+def test_only_a_conflict_and_what_is_not_implemented_are_final_among_what_sdks_repeat():
+    assert {status for status in range(400, 600) if refusal(status, {}, b"").definitive} == {409, 501}
