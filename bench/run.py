@@ -25,7 +25,8 @@ import programs
 from load import LoadFailed
 from plan import Plan
 from report import Section, failed, tables
-from rows import lists, memory, requests, transfers, validation
+from rivals import CACHE_NAME
+from rows import gateway, gateway_transfers, lists, memory, requests, transfers, validation
 from servers import ServerFailed
 from transfer import TransferFailed
 
@@ -42,6 +43,8 @@ MEASUREMENTS: dict[str, Callable[[Plan], Section]] = {
     "list": lists.measure,
     "memory": memory.measure,
     "validation": validation.measure,
+    "gateway": gateway.measure,
+    "gateway-transfers": gateway_transfers.measure,
 }
 _FAILURES = (ServerFailed, TransferFailed, LoadFailed, subprocess.CalledProcessError, OSError)
 
@@ -69,7 +72,9 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measures Fileplane beside nginx, a bare Starlette route and a plain script.")
+    parser = argparse.ArgumentParser(
+        description="Measures Fileplane beside nginx, a bare Starlette route, a plain script and other gateways."
+    )
     parser.add_argument("--quick", action="store_true", help="128 MiB instead of 1 GiB, and fewer rounds")
     parser.add_argument("--only", action="append", choices=list(MEASUREMENTS), help="measure this alone; may be repeated")
     parser.add_argument("--output", type=Path, help="write the results here instead of to docs/benchmarks.md")
@@ -87,10 +92,10 @@ def _measure(name: str, plan: Plan, began: float) -> Section:
 
 @contextmanager
 def _work_directory() -> Iterator[Path]:
-    """A directory of this run's own on the repository's disk. What a killed run has left is removed."""
+    """A directory of this run's own on the repository's disk. What a killed run has left is removed; the installed rivals stay."""
     WORK.mkdir(exist_ok=True)
     for left in WORK.iterdir():
-        if not psutil.pid_exists(int(left.name)):
+        if left.name != CACHE_NAME and not psutil.pid_exists(int(left.name)):
             shutil.rmtree(left, ignore_errors=True)
     if shutil.disk_usage(WORK).free < NEEDED_BYTES:
         sys.exit(f"The benchmark needs {NEEDED_BYTES >> 30} GiB of free disk for a while.")

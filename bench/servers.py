@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,14 +85,18 @@ def new_key() -> str:
 
 
 @contextmanager
-def fileplane(data_dir: Path, api_key: str) -> Iterator[Fileplane]:
-    """``fileplane serve`` on ``data_dir``, which it makes when it is missing. ``api_key`` must be the one of its first start."""
+def fileplane(data_dir: Path, api_key: str, settings: Mapping[str, str] | None = None) -> Iterator[Fileplane]:
+    """``fileplane serve`` on ``data_dir``, which it makes when it is missing. ``api_key`` must be the one of its first start.
+
+    ``settings`` are environment variables beside the benchmark's own.
+    """
     port = free_port()
     command = [sys.executable, "-m", "fileplane", "serve", "--data-dir", str(data_dir), "--port", str(port)]
     log_path = data_dir.with_suffix(".log")
-    with _running(command, log_path, {"FILEPLANE_BOOTSTRAP_API_KEY": api_key, **_SETTINGS}) as process:
+    environment = {"FILEPLANE_BOOTSTRAP_API_KEY": api_key, **_SETTINGS, **(settings or {})}
+    with running(command, log_path, environment) as process:
         server = Fileplane("Fileplane", port, process, log_path, {"Authorization": f"Bearer {api_key}"}, data_dir)
-        _wait_until_listening(server)
+        wait_until_listening(server)
         yield server
 
 
@@ -102,9 +106,9 @@ def bare_route(directory: Path) -> Iterator[Server]:
     port = free_port()
     log_path = directory / "bare_route.log"
     command = [sys.executable, str(REFERENCES / "bare_route.py"), str(port), str(directory / "bare_route")]
-    with _running(command, log_path, {}) as process:
+    with running(command, log_path, {}) as process:
         server = Server("Starlette", port, process, log_path)
-        _wait_until_listening(server)
+        wait_until_listening(server)
         yield server
 
 
@@ -120,18 +124,19 @@ def nginx(binary: str, directory: Path, root: Path) -> Iterator[Server]:
     configuration = template.format(user=user, port=port, root=root, directory=directory)
     (directory / "nginx.conf").write_text(configuration, "utf-8")
     log_path = directory / "nginx.log"
-    with _running([binary, "-p", str(directory), "-c", "nginx.conf", "-e", "error.log"], log_path, {}) as process:
+    with running([binary, "-p", str(directory), "-c", "nginx.conf", "-e", "error.log"], log_path, {}) as process:
         server = Server("nginx", port, process, log_path)
-        _wait_until_listening(server)
+        wait_until_listening(server)
         yield server
 
 
 @contextmanager
-def _running(command: Sequence[str], log_path: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: Sequence[str], log_path: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process for the length of the block, with ``environment`` and little else of the benchmark's own; it logs to ``log_path``."""
     kept = {name: value for name, value in os.environ.items() if name in _KEPT}
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
-        process = subprocess.Popen(command, env=kept | environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=kept | dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         yield process
     finally:
@@ -147,13 +152,14 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
         for member in family:
-            if member.is_running():
+            if member.isrunning():
                 member.kill()
         process.wait()
 
 
-def _wait_until_listening(server: Server) -> None:
-    deadline = time.monotonic() + READY_SECONDS
+def wait_until_listening(server: Server, seconds: float = READY_SECONDS) -> None:
+    """Raises :class:`ServerFailed` for a server that ends, or that nobody can connect to in time."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
             break

@@ -5,6 +5,7 @@ Uploads go from the page cache to the socket by sendfile(2). Downloads are recei
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
 import struct
@@ -68,6 +69,25 @@ def download(server: Server, path: str, headers: dict[str, str] | None = None, *
             if bytes_a_second is not None:
                 time.sleep(max(0.0, received / bytes_a_second - (time.perf_counter() - began)))
     return _checked(server, Answer(status, head, body, received, time.perf_counter() - began))
+
+
+def fetch(server: Server, path: str) -> Answer:
+    """GET of ``path`` to nowhere, as any client of HTTP makes it: chunked answers too, which some gateways give."""
+    began = time.perf_counter()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=_STALL_SECONDS)
+    try:
+        connection.request("GET", path, headers=server.headers)
+        response = connection.getresponse()
+        if response.status != 200:
+            return _checked(server, Answer(response.status, "", response.read(), 0, 0.0))
+        buffer, received = bytearray(BUFFER_BYTES), 0
+        while count := response.readinto(buffer):
+            received += count
+    except (http.client.HTTPException, OSError) as error:
+        raise TransferFailed(f"{server.name} broke off: {error}") from error
+    finally:
+        connection.close()
+    return Answer(response.status, "", b"", received, time.perf_counter() - began)
 
 
 def _send(server: Server, request: str, headers: dict[str, str], source: Path, before: bytes, after: bytes) -> Answer:
