@@ -16,10 +16,10 @@ serve: $(VENV)/.runtime ## Run a server; its data goes to ./fileplane-data (ARGS
 	@$(BIN)/fileplane serve $(ARGS)
 
 test: setup lint ## Run every check and the tests that take seconds each (ARGS='-k name' for some of them)
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not full' $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m 'not full' $(ARGS)
 
 test-full: setup lint ## Run every check and every test, those that take minutes too
-	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.development ## Check style, types, layers and generated documents
 	@$(BIN)/ruff check --quiet .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import threading
@@ -51,6 +52,10 @@ class OddServer:
             connection.shutdown(socket.SHUT_WR)
         except ConnectionError:
             return
+        except OSError as error:
+            # The client was faster, and has closed what is to be shut down.
+            if error.errno != errno.ENOTCONN:
+                raise
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from support.expect import assert_deleted, assert_file, assert_openai_error
 from support.injection import EIO, ENOSPC, RENAME, Fault, Trace, kill_at_once, traced
 from support.limits import MIB, blobs_of, held_when_idle, temporaries_of
 from support.oracle import assert_consistent
+from support.points import POINTS, points
 from support.polling import eventually, eventually_equal
 from support.raw_http import Connection, form_begin, form_end, form_length, upload_head
 from support.server import RunningServer, running_server, start_server
@@ -132,12 +133,13 @@ def test_a_delete_whose_disk_fails_at_any_call_is_refused_and_leaves_the_file(
     assert_consistent(server.data_dir, orphans_allowed=True)
 
 
+@pytest.mark.parametrize("every", POINTS)
 @pytest.mark.parametrize(("call", "action"), [("pwrite64", ENOSPC), ("fdatasync", EIO)])
-def test_whatever_a_failed_commit_has_left_in_the_log_is_sound_after_a_restart(tmp_path: Path, call: str, action: str):
+def test_whatever_a_failed_commit_has_left_in_the_log_is_sound_after_a_restart(tmp_path: Path, call: str, action: str, every: int):
     data_dir = tmp_path / "data"
     running = start_server(data_dir)
     try:
-        for nth in count(1):
+        for nth in points(every):
             content = os.urandom(1000)
             before = listed(running)
             with traced(running, tmp_path / "trace.log", Fault(call, nth, action, data_dir / "fileplane.db-wal")) as trace:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 import httpx2
@@ -17,6 +16,7 @@ from support.expect import assert_deleted, assert_file, assert_openai_error
 from support.injection import KILL, RENAME, Fault, kill_at_once, traced
 from support.limits import MIB, temporaries_of
 from support.oracle import assert_consistent
+from support.points import POINTS, points
 from support.polling import eventually
 from support.raw_http import Connection, form_begin, form_end, form_length, upload_head
 from support.server import RunningServer, start_server
@@ -70,10 +70,10 @@ def life(tmp_path: Path) -> Iterator[Life]:
     kill_at_once(life.server)
 
 
-def sweep(life: Life, calls: tuple[str, ...], attempt: Callable[[Life, str, int], bool]) -> None:
-    """Makes the attempt with a kill at each of the calls, until it is no longer reached."""
+def sweep(life: Life, calls: tuple[str, ...], attempt: Callable[[Life, str, int], bool], every: int) -> None:
+    """Makes the attempt with a kill at the points, until one is no longer reached."""
     for call in calls:
-        for nth in count(1):
+        for nth in points(every):
             if not attempt(life, call, nth):
                 break
             life.points[call] += 1
@@ -81,8 +81,9 @@ def sweep(life: Life, calls: tuple[str, ...], attempt: Callable[[Life, str, int]
     assert all(life.points[call] for call in calls), life.points
 
 
-def test_an_upload_that_is_killed_at_any_system_call_leaves_a_whole_file_or_none(life: Life):
-    sweep(life, UPLOAD_CALLS, upload_and_kill)
+@pytest.mark.parametrize("every", POINTS)
+def test_an_upload_that_is_killed_at_any_system_call_leaves_a_whole_file_or_none(life: Life, every: int):
+    sweep(life, UPLOAD_CALLS, upload_and_kill, every)
     assert life.points["fsync"] >= 2, "the file, and its directory"
 
 
@@ -109,7 +110,8 @@ def upload_and_kill(life: Life, call: str, nth: int) -> bool:
     return trace.struck
 
 
-def test_a_delete_that_is_killed_at_any_system_call_is_final_once_answered_and_never_in_between(life: Life):
+@pytest.mark.parametrize("every", POINTS)
+def test_a_delete_that_is_killed_at_any_system_call_is_final_once_answered_and_never_in_between(life: Life, every: int):
     with life.server.client() as client:
         for number in range(MOST_DELETES):
             content = f"content {number}".encode()
@@ -117,7 +119,7 @@ def test_a_delete_that_is_killed_at_any_system_call_is_final_once_answered_and_n
             life.acknowledged[str(file["id"])] = content
     # Like every later one, the first delete finds a database without a log.
     life.next_life()
-    sweep(life, DELETE_CALLS, delete_and_kill)
+    sweep(life, DELETE_CALLS, delete_and_kill, every)
     assert life.deleted
 
 
