@@ -17,7 +17,7 @@ from fileplane.metadata.sql import load_statements
 from fileplane.metadata.sqlite_engine import connect
 from fileplane.model import INPUT_PURPOSES
 
-_SQL = load_statements("sqlite_keys.sql") | load_statements("sqlite_files.sql")
+_SQL = load_statements("sqlite_projects.sql") | load_statements("sqlite_keys.sql") | load_statements("sqlite_files.sql")
 _TRANSACTION = 100_000
 _MILLISECONDS_APART = 100
 _EXPIRY_SECONDS = 2_592_000
