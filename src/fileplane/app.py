@@ -141,7 +141,7 @@ def _observing(metadata: MetadataStore, blobs: BlobStore, settings: Settings) ->
 @asynccontextmanager
 async def _tracing(endpoint: str, sample_ratio: float) -> AsyncIterator[None]:
     # Imported here, so that servers without a collector neither need nor load the libraries.
-    from fileplane.tracing.export import Collector  # noqa: PLC0415
+    from fileplane.tracing.export import Collector  # noqa: PLC0415 - loaded only where traces are sent
 
     start_tracing(Collector(endpoint, sample_ratio))
     try:

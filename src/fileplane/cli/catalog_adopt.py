@@ -85,7 +85,7 @@ def adopt(  # noqa: PLR0913, PLR0917 - each is an option
 
 
 async def _run(runtime: Runtime, settings: Settings, wanted: _Wanted, *, as_json: bool) -> ExitCode:
-    from fileplane.control.adoption import Verdict  # noqa: PLC0415
+    from fileplane.control.adoption import Verdict
 
     worst, count, possible = ExitCode.OK, 0, 0
     async with _opened(runtime, settings, wanted) as (adoption, names):
@@ -107,8 +107,8 @@ async def _run(runtime: Runtime, settings: Settings, wanted: _Wanted, *, as_json
 
 @asynccontextmanager
 async def _opened(runtime: Runtime, settings: Settings, wanted: _Wanted) -> AsyncIterator[tuple[Adoption, Names]]:
-    from fileplane.control.adoption import Adoption  # noqa: PLC0415
-    from fileplane.credentials import Sharing  # noqa: PLC0415
+    from fileplane.control.adoption import Adoption
+    from fileplane.credentials import Sharing
 
     async with opened_credentials(runtime, settings) as (credentials, metadata):
         names = await read_names(metadata)

@@ -88,8 +88,8 @@ async def _run(runtime: Runtime, settings: Settings, wait: int, give_up: list[st
 
 
 async def _rounds(metadata: _Watched, routes: Routes, wait: int) -> None:
-    from fileplane.clock import SystemClock  # noqa: PLC0415
-    from fileplane.files.reconciling import Reconciler  # noqa: PLC0415
+    from fileplane.clock import SystemClock
+    from fileplane.files.reconciling import Reconciler
 
     reconciler = Reconciler(cast("MetadataStore", metadata), routes.of_virtual_key, SystemClock())
     deadline = time.monotonic() + wait

@@ -20,7 +20,7 @@ def connected(config: Path | None) -> Iterator[FilesClient]:
 
     Raises :class:`~fileplane.settings.SettingsError`, and :class:`~fileplane.cli.exits.CommandFailed` without a usable key or URL.
     """
-    from fileplane.cli.client import FilesClient  # noqa: PLC0415 - the HTTP library takes long to import, and other commands need none
+    from fileplane.cli.client import FilesClient
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:

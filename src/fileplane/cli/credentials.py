@@ -21,8 +21,8 @@ _EXIT_CODES: Final = {400: ExitCode.REFUSED, 403: ExitCode.NOT_AUTHORISED, 404: 
 @asynccontextmanager
 async def opened_credentials(runtime: Runtime, settings: Settings) -> AsyncIterator[tuple[Credentials, MetadataStore]]:
     """The use cases over the data directory, whether or not a server is running on it. Refusals leave as :class:`CommandFailed`."""
-    from fileplane.control.opening import open_credentials  # noqa: PLC0415
-    from fileplane.secrets.master_key import MasterKeyUnusable  # noqa: PLC0415
+    from fileplane.control.opening import open_credentials
+    from fileplane.secrets.master_key import MasterKeyUnusable
 
     async with runtime.open_metadata(settings) as metadata:
         try:

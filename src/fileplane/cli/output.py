@@ -73,7 +73,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         for row in rows:
             listing.row(row)
         return
-    from fileplane.cli.drawing import draw_table  # noqa: PLC0415 - takes long to import, and programs need none
+    from fileplane.cli.drawing import draw_table
 
     draw_table(headings, [[terminal_safe(cell) for cell in row] for row in rows])
 

@@ -19,7 +19,7 @@ def status_line() -> Iterator[Callable[[str], None]]:
     if not on_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
         yield lambda _: None
         return
-    from fileplane.cli.drawing import drawn_status  # noqa: PLC0415 - takes long to import, and programs need none
+    from fileplane.cli.drawing import drawn_status
 
     with drawn_status() as show:
         yield show
@@ -31,7 +31,7 @@ def transfer_bar(description: str, total: int | None, *, wanted: bool = True) ->
     if not wanted or not on_terminal(sys.stderr) or os.environ.get("TERM") == "dumb":
         yield lambda _: None
         return
-    from fileplane.cli.drawing import drawn_bar  # noqa: PLC0415 - takes long to import, and most transfers are a program's
+    from fileplane.cli.drawing import drawn_bar
 
     with drawn_bar(terminal_safe(description), total) as advance:
         yield advance

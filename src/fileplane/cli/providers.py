@@ -16,9 +16,9 @@ if TYPE_CHECKING:  # loading encryption and HTTP client takes time that other co
 @asynccontextmanager
 async def opened_routes(credentials: Credentials, settings: Settings) -> AsyncIterator[Routes]:
     """The routes to providers; every connection is closed at the end of the block."""
-    from fileplane.control.routes import Routes  # noqa: PLC0415
-    from fileplane.providers.egress import Egress  # noqa: PLC0415
-    from fileplane.providers.registry import Registry  # noqa: PLC0415
+    from fileplane.control.routes import Routes
+    from fileplane.providers.egress import Egress
+    from fileplane.providers.registry import Registry
 
     egress = Egress(settings)
     try:

@@ -46,7 +46,7 @@ def create_config(  # noqa: PLR0913, PLR0917 - the options of the command
     given = {"name": name, "slug": slug, "workspace_id": project, "config": _read(document), "is_default": 1 if default else None}
 
     async def create(runtime: Runtime, settings: Settings) -> dict[str, Any]:
-        from fileplane.control.authority import OPERATOR  # noqa: PLC0415
+        from fileplane.control.authority import OPERATOR
 
         async with opened_credentials(runtime, settings) as (credentials, metadata):
             return described(await credentials.configs.create(OPERATOR, given, Origin()), await project_slugs(metadata))
@@ -69,7 +69,7 @@ def list_configs(
     """List saved configs, oldest first."""
 
     async def read(runtime: Runtime, settings: Settings) -> list[dict[str, Any]]:
-        from fileplane.control.authority import OPERATOR  # noqa: PLC0415
+        from fileplane.control.authority import OPERATOR
 
         async with opened_credentials(runtime, settings) as (credentials, metadata):
             slugs = await project_slugs(metadata)
@@ -90,7 +90,7 @@ def show_config(
     """Show a config's document, without its secrets; with --json, what is known of the config too."""
 
     async def read(runtime: Runtime, settings: Settings) -> dict[str, Any]:
-        from fileplane.control.authority import OPERATOR  # noqa: PLC0415
+        from fileplane.control.authority import OPERATOR
 
         async with opened_credentials(runtime, settings) as (credentials, metadata):
             found = await credentials.configs.get(OPERATOR, slug)
@@ -107,7 +107,7 @@ def list_config_versions(
     """List every document that a config has had, newest first, without their secrets."""
 
     async def read(runtime: Runtime, settings: Settings) -> list[dict[str, Any]]:
-        from fileplane.control.authority import OPERATOR  # noqa: PLC0415
+        from fileplane.control.authority import OPERATOR
 
         async with opened_credentials(runtime, settings) as (credentials, _):
             _, versions = await credentials.configs.versions(OPERATOR, slug)
@@ -145,7 +145,7 @@ def update_config(
     }
 
     async def change(runtime: Runtime, settings: Settings) -> dict[str, Any]:
-        from fileplane.control.authority import OPERATOR  # noqa: PLC0415
+        from fileplane.control.authority import OPERATOR
 
         async with opened_credentials(runtime, settings) as (credentials, metadata):
             return described(await credentials.configs.update(OPERATOR, slug, given, Origin()), await project_slugs(metadata))
@@ -164,7 +164,7 @@ def delete_config(
     """Remove a config and all its versions for good, unless something uses it."""
 
     async def remove(runtime: Runtime, settings: Settings) -> None:
-        from fileplane.control.authority import OPERATOR  # noqa: PLC0415
+        from fileplane.control.authority import OPERATOR
 
         async with opened_credentials(runtime, settings) as (credentials, _):
             await credentials.configs.delete(OPERATOR, slug, Origin())

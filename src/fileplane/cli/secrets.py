@@ -58,8 +58,8 @@ def rotate_secrets(
 
 
 def _run(runtime: Runtime, settings: Settings, master_key_file: Path | None) -> tuple[Rotation, str]:
-    from fileplane.secrets.envelope import SealBroken  # noqa: PLC0415 - only this command needs it
-    from fileplane.secrets.master_key import MasterKeyUnusable  # noqa: PLC0415
+    from fileplane.secrets.envelope import SealBroken
+    from fileplane.secrets.master_key import MasterKeyUnusable
 
     try:
         return asyncio.run(_rotate(runtime, settings, master_key_file))
@@ -71,12 +71,12 @@ def _run(runtime: Runtime, settings: Settings, master_key_file: Path | None) -> 
 
 
 async def _rotate(runtime: Runtime, settings: Settings, master_key_file: Path | None) -> tuple[Rotation, str]:
-    from fileplane.clock import SystemClock  # noqa: PLC0415
-    from fileplane.model import Origin  # noqa: PLC0415
-    from fileplane.secrets.master_key import MasterKeySource, unlock  # noqa: PLC0415
-    from fileplane.secrets.references import References  # noqa: PLC0415
-    from fileplane.secrets.rotation import rotate_data_key, rotate_master_key  # noqa: PLC0415
-    from fileplane.secrets.vault import Vault  # noqa: PLC0415
+    from fileplane.clock import SystemClock
+    from fileplane.model import Origin
+    from fileplane.secrets.master_key import MasterKeySource, unlock
+    from fileplane.secrets.references import References
+    from fileplane.secrets.rotation import rotate_data_key, rotate_master_key
+    from fileplane.secrets.vault import Vault
 
     async with runtime.open_metadata(settings) as metadata:
         source = MasterKeySource(settings.data_dir, settings.master_key)
@@ -97,8 +97,8 @@ async def _rotate(runtime: Runtime, settings: Settings, master_key_file: Path | 
 
 
 def _read_or_made(path: Path) -> MasterKey:
-    from fileplane.secrets.envelope import KEY_BYTES, MasterKey  # noqa: PLC0415
-    from fileplane.secrets.master_key import read_key_file, write_key_file  # noqa: PLC0415
+    from fileplane.secrets.envelope import KEY_BYTES, MasterKey
+    from fileplane.secrets.master_key import read_key_file, write_key_file
 
     found = read_key_file(path)
     if found is None:
@@ -147,7 +147,7 @@ def forget_secrets(
 
 
 def _run_forget(runtime: Runtime, settings: Settings, *, yes: bool) -> tuple[Loss, str | None]:
-    from fileplane.secrets.master_key import MasterKeyUnusable  # noqa: PLC0415
+    from fileplane.secrets.master_key import MasterKeyUnusable
 
     try:
         return asyncio.run(_forget(runtime, settings, yes=yes))
@@ -156,9 +156,9 @@ def _run_forget(runtime: Runtime, settings: Settings, *, yes: bool) -> tuple[Los
 
 
 async def _forget(runtime: Runtime, settings: Settings, *, yes: bool) -> tuple[Loss, str | None]:
-    from fileplane.control.forgetting import forget, planned_loss  # noqa: PLC0415
-    from fileplane.model import Origin  # noqa: PLC0415
-    from fileplane.secrets.master_key import MasterKeySource  # noqa: PLC0415
+    from fileplane.control.forgetting import forget, planned_loss
+    from fileplane.model import Origin
+    from fileplane.secrets.master_key import MasterKeySource
 
     async with runtime.open_metadata(settings) as metadata:
         source = MasterKeySource(settings.data_dir, settings.master_key)

@@ -85,7 +85,7 @@ def create_virtual_key(  # noqa: PLR0913, PLR0917 - the options of the command
     wishes = _wishes(given, fields or [], read_secrets(secret_files or [], secret_stdin, prompts, secret_refs or []))
 
     async def create(runtime: Runtime, settings: Settings) -> dict[str, Any]:
-        from fileplane.control.authority import OPERATOR  # noqa: PLC0415
+        from fileplane.control.authority import OPERATOR
 
         async with opened_credentials(runtime, settings) as (credentials, metadata):
             return described(await credentials.virtual_keys.create(OPERATOR, wishes, Origin()), await project_slugs(metadata))
@@ -108,7 +108,7 @@ def list_virtual_keys(
     """List virtual keys, oldest first, without their secrets."""
 
     async def read(runtime: Runtime, settings: Settings) -> list[dict[str, Any]]:
-        from fileplane.control.authority import OPERATOR  # noqa: PLC0415
+        from fileplane.control.authority import OPERATOR
 
         async with opened_credentials(runtime, settings) as (credentials, metadata):
             slugs = await project_slugs(metadata)
@@ -129,7 +129,7 @@ def show_virtual_key(
     """Show a virtual key without its secrets."""
 
     async def read(runtime: Runtime, settings: Settings) -> dict[str, Any]:
-        from fileplane.control.authority import OPERATOR  # noqa: PLC0415
+        from fileplane.control.authority import OPERATOR
 
         async with opened_credentials(runtime, settings) as (credentials, metadata):
             return described(await credentials.virtual_keys.get(OPERATOR, slug), await project_slugs(metadata))
@@ -177,7 +177,7 @@ def update_virtual_key(  # noqa: PLR0913, PLR0917 - the options of the command
     wishes = _wishes(given, fields or [], secrets | dict.fromkeys(removed_fields or []))
 
     async def change(runtime: Runtime, settings: Settings) -> dict[str, Any]:
-        from fileplane.control.authority import OPERATOR  # noqa: PLC0415
+        from fileplane.control.authority import OPERATOR
 
         async with opened_credentials(runtime, settings) as (credentials, metadata):
             return described(await credentials.virtual_keys.update(OPERATOR, slug, wishes, Origin()), await project_slugs(metadata))
@@ -196,7 +196,7 @@ def delete_virtual_key(
     """Remove a virtual key and its credential for good, unless something uses it."""
 
     async def remove(runtime: Runtime, settings: Settings) -> None:
-        from fileplane.control.authority import OPERATOR  # noqa: PLC0415
+        from fileplane.control.authority import OPERATOR
 
         async with opened_credentials(runtime, settings) as (credentials, _):
             await credentials.virtual_keys.delete(OPERATOR, slug, Origin())
@@ -234,14 +234,14 @@ def described(key: VirtualKey, slugs: Mapping[str, str]) -> dict[str, Any]:
 
 def on_terminal_input() -> bool:
     """Whether somebody can be asked."""
-    import sys  # noqa: PLC0415
+    import sys
 
     return on_terminal(sys.stdin)
 
 
 def _first_secrets(provider: str | None, fields: list[str]) -> list[str]:
     """The secret fields of the plainest complete credential, to be asked for."""
-    from fileplane.routing.providers import PROVIDERS  # noqa: PLC0415
+    from fileplane.routing.providers import PROVIDERS
 
     entry = PROVIDERS.get(provider or "")
     if entry is None:
@@ -251,8 +251,8 @@ def _first_secrets(provider: str | None, fields: list[str]) -> list[str]:
 
 
 def _wishes(given: Mapping[str, object], fields: list[str], secrets: Mapping[str, object]) -> Wishes:
-    from fileplane.control.wishes import CREDENTIAL_NAMES, virtual_key_wishes  # noqa: PLC0415
-    from fileplane.routing.providers import PROVIDERS  # noqa: PLC0415
+    from fileplane.control.wishes import CREDENTIAL_NAMES, virtual_key_wishes
+    from fileplane.routing.providers import PROVIDERS
 
     hidden = {name for entry in PROVIDERS.values() for one in entry.fields.values() if one.secret for name in (one.name, *one.aliases)}
     clear = dict(pairs(fields, "--field", "NAME=VALUE"))

@@ -26,8 +26,7 @@ async def ready(call: Call) -> ASGIApp:
 
 async def openapi_document(call: Call) -> ASGIApp:
     """GET /openapi.json."""
-    # Imported here, because the document is made from the route table, which names this handler.
-    from fileplane.http.openapi import encoded_document  # noqa: PLC0415
+    from fileplane.http.openapi import encoded_document  # noqa: PLC0415 - the document is made of the routes, which name this handler
 
     return Response(encoded_document(call.services.settings), media_type="application/json")
 
