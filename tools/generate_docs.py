@@ -23,11 +23,15 @@ import typer.main
 
 from fileplane.access import ORGANISATION_SCOPES, Scope
 from fileplane.cli.exits import EXIT_CODE_HELP
+from fileplane.cli.locations import variables_of as variables_of_field
 from fileplane.cli.main import cli
+from fileplane.cli.manual import own_epilogue
 from fileplane.control.scopes import SCOPE_HELP
 from fileplane.errors import FileplaneError, answerable_errors
+from fileplane.files.remote_expiry import expiries_through_a_catalog
 from fileplane.http.api_key_handlers import api_key_parameters
 from fileplane.http.audit_handlers import audit_parameters
+from fileplane.http.capability_handlers import capability_parameters
 from fileplane.http.not_provided import NOT_PROVIDED
 from fileplane.http.openapi import first_line
 from fileplane.http.parameters import Parameter, list_parameters
@@ -36,13 +40,23 @@ from fileplane.http.usage_handlers import usage_parameters
 from fileplane.http.workspace_handlers import workspace_parameters
 from fileplane.metrics import METRICS
 from fileplane.provider_overrides import OVERRIDABLE
+from fileplane.providers.anthropic import ANTHROPIC, ANTHROPIC_BETA
 from fileplane.providers.azure_openai import CLASSIC, V1
+from fileplane.providers.base import Capabilities, Expiry, Target
+from fileplane.providers.cohere import COHERE
 from fileplane.providers.dialects import Dialect
+from fileplane.providers.egress import Egress
+from fileplane.providers.fireworks import FIREWORKS
+from fileplane.providers.google import GOOGLE
 from fileplane.providers.near import NEAR
 from fileplane.providers.openai_dialect import OPENAI, SOMEWHERE_ELSE
+from fileplane.providers.registry import Registry
+from fileplane.providers.support import Extent, support_of
+from fileplane.providers.vertex import VERTEX
 from fileplane.routing.providers import PROVIDERS
+from fileplane.setting_sources import show, variables_of
 from fileplane.setting_values import parse_size
-from fileplane.settings import Settings, show, variables_of
+from fileplane.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _PART: Final = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end generated -->)", re.DOTALL)
@@ -50,6 +64,12 @@ _HELP_WIDTH: Final = 100
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _RETRIED_BY_SDKS: Final = frozenset({408, 409, 429})
 _SERVER_FAILURE: Final = 500
+_EXTENTS: Final = {
+    Extent.FULL: "yes",
+    Extent.GENERATED_ONLY: "generated only",
+    Extent.EXTRACTED_TEXT: "extracted text",
+    Extent.NONE: "no: 501",
+}
 _AZURE: Final = "https://<resource>.openai.azure.com/openai"
 
 
@@ -130,12 +150,48 @@ def provider_table() -> str:
 def provider_sections() -> str:
     """What each provider can do and how much of that is verified: a heading and a table each."""
     dialects = [OPENAI, replace(SOMEWHERE_ELSE, base_url="of your own"), replace(CLASSIC, base_url=_AZURE), *NEAR.values()]
+    dialects += [COHERE, FIREWORKS, VERTEX]
     dialects.append(replace(V1, title="Azure OpenAI at /openai/v1", base_url=_AZURE + "/v1"))
+    dialects += [ANTHROPIC, ANTHROPIC_BETA, GOOGLE]
     parts = []
     for dialect in sorted(dialects, key=lambda dialect: (dialect.name, len(dialect.title))):
         title = f"## {dialect.title}" if dialect is not OPENAI else "## OpenAI"
         parts.append(f"{title}\n\n`x-portkey-provider: {dialect.name}`\n\n{_table(('what', 'how', 'known'), _provider_rows(dialect))}")
     return "\n\n".join(parts)
+
+
+def provider_calls() -> str:
+    """One row a provider: which of the five calls it can do, its limits and its expiries."""
+    registry = Registry(Egress(Settings()))
+    rows = []
+    for name in sorted(registry.names):
+        can = registry.get(name).capabilities(Target(name))
+        through = expiries_through_a_catalog(can)
+        rows.append(
+            (
+                f"`{name}`",
+                *(_EXTENTS[found.extent] for found in support_of(can).values()),
+                "not known" if can.max_bytes is None else _size(can.max_bytes),
+                "passed on" if can.uploads is not None else "put together here" if can.upload else "no",
+                "none" if can.expiry is None else _bounds(can.expiry),
+                "none" if through is None else _bounds(through),
+                "never" if can.default_expiry_seconds is None else _span(can.default_expiry_seconds),
+            )
+        )
+    calls = support_of(Capabilities())
+    return _table(
+        ("provider", *calls, "largest file", "in parts", "own `expires_after`", "through a virtual key", "ends by itself after"), rows
+    )
+
+
+def _bounds(expiry: Expiry) -> str:
+    return f"{_span(expiry.shortest)} to {_span(expiry.longest)}"
+
+
+def _span(seconds: int) -> str:
+    size, unit = (86_400, "days") if seconds % 86_400 == 0 else (3_600, "h") if seconds % 3_600 == 0 else (1, "s")
+    count = seconds // size
+    return f"{count} {'day' if (count, unit) == (1, 'days') else unit}"
 
 
 def override_table() -> str:
@@ -151,6 +207,8 @@ def _provider_rows(dialect: Dialect) -> Iterator[tuple[str, str, str]]:
     order = {"asked": "in either order", "any": "sorted here", "newest_first": "newest first", "oldest_first": "oldest first"}
     paged = {"cursor": "paged by `after`", "token": "paged by a token", "pages": "paged by number", "none": "fetched whole"}
     download = ("the bytes" if can.original_bytes else "text extracted from the file") if can.download else "no: 501"
+    if not can.downloads_uploads:
+        download = "of what the provider has made; uploads it refuses itself"
     described = "looked for in the list" if dialect.get_by_list else _yes(can.get)
     for what, how, names in (
         ("base URL", f"`{dialect.base_url}`" if "://" in dialect.base_url else dialect.base_url, {"base_url"}),
@@ -165,8 +223,16 @@ def _provider_rows(dialect: Dialect) -> Iterator[tuple[str, str, str]]:
         ("`Range`", "passed on" if can.ranges else "cut here", {"ranges"}),
         ("deletion", _yes(can.delete), {"delete"}),
         ("jobs", ", ".join(sorted(f"`{kind.value}`" for kind in can.jobs)) or "none", {"jobs"}),
+        ("what it does not keep", _not_kept(can), {"keeps_purpose", "keeps_filename", "keeps_bytes"}),
+        ("told before an upload", "its length and number of lines" if can.needs_lines else "its length" if can.needs_length else "nothing",
+         {"needs_lines", "needs_length"}),
     ):  # fmt: skip
         yield what, how, "unverified" if names & can.unverified else "documented"
+
+
+def _not_kept(can: Capabilities) -> str:
+    kept = {"purpose": can.keeps_purpose, "filename": can.keeps_filename, "bytes": can.keeps_bytes}
+    return ", ".join(f"`{name}`" for name, is_kept in kept.items() if not is_kept) or "nothing of a file"
 
 
 def _purposes(dialect: Dialect) -> str:
@@ -187,6 +253,15 @@ def exit_code_table() -> str:
     return _table(("code", "meaning"), ((str(int(code)), _escaped(meaning)) for code, meaning in EXIT_CODE_HELP.items()))
 
 
+def place_variables() -> str:
+    """Of every provider, the environment variables that `fileplane cp` reads its credential from."""
+    rows = []
+    for entry in PROVIDERS.values():
+        variables = (variables_of_field(entry, field.name) for field in entry.fields.values() if field.header)
+        rows.append((f"`{entry.name}:`", ", ".join(" or ".join(f"`{name}`" for name in names) for names in variables)))
+    return _table(("place", "environment variables"), rows)
+
+
 def command_reference() -> str:
     """The help of every command, as plain text of a fixed width."""
     return "\n\n".join(f"## `{name}`\n\n```text\n{text}\n```" for name, text in _help_texts(typer.main.get_command(cli), None))
@@ -204,10 +279,13 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "not provided": not_provided_table,
     "providers": provider_table,
     "provider facts": provider_sections,
+    "provider calls": provider_calls,
+    "capability parameters": partial(parameter_table, capability_parameters),
     "provider overrides": override_table,
     "usage parameters": partial(parameter_table, usage_parameters),
     "exit codes": exit_code_table,
     "metrics": metrics_table,
+    "place variables": place_variables,
     "commands": command_reference,
 }
 
@@ -269,16 +347,16 @@ def _values(schema: Any) -> str:
     return str(schema["type"])
 
 
-def _help_texts(command: Any, parent: Any) -> Iterator[tuple[str, str]]:
+def _help_texts(command: Any, parent: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
     command.rich_markup_mode = None
-    # The exit codes have a table of their own.
-    command.epilog = None
+    # The exit codes have a table of their own, and what is said of the environment stands above.
+    command.epilog = "\n\n".join(own_epilogue(" ".join(path)))
     context = command.context_class(
         command, info_name=command.name, parent=parent, terminal_width=_HELP_WIDTH, max_content_width=_HELP_WIDTH, color=False
     )
     yield context.command_path, "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
     for name in sorted(getattr(command, "commands", {})):
-        yield from _help_texts(command.commands[name], context)
+        yield from _help_texts(command.commands[name], context, (*path, name))
 
 
 def _escaped(text: str) -> str:

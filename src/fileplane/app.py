@@ -1,17 +1,15 @@
-"""The composition root: settings → stores → services → ASGI application. The only place that knows everything."""
+"""The composition root: settings → stores → services → ASGI application. The only place that knows all of them."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Final, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fileplane.blobs.base import BlobStore
-from fileplane.blobs.local import LocalBlobStore
+from fileplane.blobs.base import BlobLinks, BlobStore
 from fileplane.clock import SystemClock
 from fileplane.control.api_keys import ApiKeys
 from fileplane.control.key_uses import KeyUses, recording
@@ -24,8 +22,12 @@ from fileplane.files.reading import begin_counting_damage
 from fileplane.files.reconciling import Reconciler
 from fileplane.files.remote import RemoteFiles
 from fileplane.files.remote_jobs import RemoteJobs
+from fileplane.files.resumable import ResumableUploads
 from fileplane.files.rounds import repeated
+from fileplane.files.routed_uploads import RoutedUploads
 from fileplane.files.scrub import Scrub
+from fileplane.files.settling import Settler
+from fileplane.files.uploads import NativeUploads
 from fileplane.http.auth import Authenticator
 from fileplane.http.call import Services
 from fileplane.http.edge import Edge
@@ -34,47 +36,16 @@ from fileplane.http.routes import build_router
 from fileplane.ids import new_holder
 from fileplane.logs import configure_logging, flush_logs
 from fileplane.metadata.base import MetadataStore
-from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metrics import start_metrics
 from fileplane.observation import Observation, tell_of_start
+from fileplane.opening import BLOBS_NAME, open_blobs, open_metadata
 from fileplane.providers.egress import Egress
 from fileplane.providers.registry import Registry
 from fileplane.settings import Settings
 from fileplane.tracing.spans import start_tracing, stop_tracing
 from fileplane.tracing.stores import TracedBlobStore, TracedMetadataStore
 
-DATABASE_NAME: Final = "fileplane.db"
-BLOBS_NAME: Final = "blobs"
 _SCRUB_REST_SECONDS: Final = 60.0
-
-
-@asynccontextmanager
-async def open_metadata(settings: Settings) -> AsyncIterator[MetadataStore]:
-    """The metadata of a data directory that has been prepared."""
-    store = SqliteMetadataStore(
-        settings.data_dir / DATABASE_NAME,
-        SystemClock(),
-        deadline_seconds=settings.metadata_deadline_seconds,
-        cache_bytes=settings.database_cache_bytes,
-    )
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
-async def open_blobs(settings: Settings) -> AsyncIterator[LocalBlobStore]:
-    """The blobs of a data directory."""
-    store = LocalBlobStore(
-        settings.data_dir / BLOBS_NAME,
-        min_free_bytes=settings.min_free_disk_bytes,
-        deadline_seconds=settings.storage_deadline_seconds,
-    )
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 @asynccontextmanager
@@ -85,51 +56,69 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     begin_counting_damage()
     async with AsyncExitStack() as stack:
         metadata = await stack.enter_async_context(open_metadata(settings))
-        blobs: BlobStore = await stack.enter_async_context(open_blobs(settings))
+        blobs = await stack.enter_async_context(open_blobs(settings))
+        clock = metadata.clock
+        links = cast("BlobLinks", blobs) if settings.content_delivery == "redirect" else None
         await stack.enter_async_context(_observing(metadata, blobs, settings))
         if settings.otlp_endpoint is not None:
             await stack.enter_async_context(_tracing(settings.otlp_endpoint, settings.trace_sample_ratio))
             metadata, blobs = cast("MetadataStore", TracedMetadataStore(metadata)), TracedBlobStore(blobs)
-        janitor = Janitor(metadata, blobs, SystemClock(), settings)
-        files = NativeFiles(metadata, blobs, janitor, settings)
-        request_limits = RequestLimits(metadata, SystemClock(), settings.workers)
+        janitor = Janitor(metadata, blobs, clock, settings)
+        files = NativeFiles(metadata, blobs, janitor, settings, clock)
+        settler = Settler(metadata, blobs, settings)
+        uploads = NativeUploads(metadata, blobs, janitor, settler, settings, clock)
+        resumable = ResumableUploads(metadata, blobs, janitor, settler, uploads, settings, clock)
+        request_limits = RequestLimits(metadata, clock)
         stack.push_async_callback(files.settle)
+        stack.push_async_callback(uploads.settle)
+        stack.push_async_callback(resumable.settle)
+        stack.push_async_callback(settler.close)
+        await stack.enter_async_context(repeated("settler", settler.rest_seconds, settler.run, at_once=True))
         stack.push_async_callback(request_limits.settle)
         uses = KeyUses(metadata)
-        authenticator = Authenticator(metadata, SystemClock(), settings.key_cache_seconds, uses)
+        authenticator = Authenticator(metadata, clock, settings.key_cache_seconds, uses)
         await stack.enter_async_context(recording(uses))
         await stack.enter_async_context(_upkeep(janitor, settings))
-        await stack.enter_async_context(_scrubbing(Scrub(metadata, blobs, SystemClock(), settings), settings))
-        credentials = await open_credentials(metadata, settings)
+        await stack.enter_async_context(_scrubbing(Scrub(metadata, blobs, clock, settings), settings))
+        credentials = await open_credentials(metadata, settings, clock)
         egress = Egress(settings)
         stack.push_async_callback(egress.close)
-        remote = RemoteFiles(metadata, settings, native=files)
+        remote = RemoteFiles(metadata, settings, clock, native=files)
         stack.push_async_callback(remote.settle)
+        routed = RoutedUploads(metadata, blobs, uploads, remote.uploads, settings, clock)
+        stack.push_async_callback(routed.settle)
         jobs = RemoteJobs(metadata, remote)
         stack.push_async_callback(jobs.settle)
         routes = Routes(credentials.configs, credentials.virtual_keys, Registry(egress, settings.provider_overrides))
-        reconciler = Reconciler(metadata, routes.of_virtual_key, SystemClock())
+        reconciler = Reconciler(metadata, routes.of_virtual_key, clock)
         await stack.enter_async_context(repeated("reconciler", settings.janitor_interval_seconds, reconciler.run))
         yield Services(
             settings,
             metadata,
             blobs,
             files,
+            uploads,
+            resumable,
             authenticator,
             request_limits,
             Projects(metadata),
-            ApiKeys(metadata, SystemClock()),
+            ApiKeys(metadata, clock),
             credentials.virtual_keys,
             credentials.configs,
             routes,
             remote,
             jobs,
+            routed,
+            links,
         )
 
 
 def _observing(metadata: MetadataStore, blobs: BlobStore, settings: Settings) -> AbstractAsyncContextManager[None]:
-    observation = Observation(metadata, SystemClock(), settings.data_dir / DATABASE_NAME, settings.data_dir / BLOBS_NAME)
-    scrub = Scrub(metadata, blobs, SystemClock(), settings)
+    disks = {"blobs": settings.data_dir / BLOBS_NAME} if settings.blob_store.is_local else {}
+    if settings.database_url is None:
+        disks["database"] = settings.data_dir
+    observation = Observation(metadata, metadata.clock, disks)
+    scrub = Scrub(metadata, blobs, metadata.clock, settings)
 
     async def look() -> None:
         await observation.look()
@@ -152,15 +141,7 @@ async def _tracing(endpoint: str, sample_ratio: float) -> AsyncIterator[None]:
 
 def _upkeep(janitor: Janitor, settings: Settings) -> AbstractAsyncContextManager[None]:
     holder = new_holder()
-    next_sweep = time.monotonic() + settings.sweep_interval_seconds
-
-    async def work() -> None:
-        nonlocal next_sweep
-        sweep = time.monotonic() >= next_sweep
-        if await janitor.run(holder, sweep=sweep) is not None and sweep:
-            next_sweep = time.monotonic() + settings.sweep_interval_seconds
-
-    return repeated("janitor", settings.janitor_interval_seconds, work)
+    return repeated("janitor", settings.janitor_interval_seconds, lambda: janitor.run(holder, sweep=None))
 
 
 def _scrubbing(scrub: Scrub, settings: Settings) -> AbstractAsyncContextManager[None]:

@@ -86,17 +86,23 @@ class NewUpload:
     bytes: int | None = None
     sha256: str | None = None
     expires_after: int | None = None
+    ends_here: bool = False
+    """Whether the provider is not told of the expiry, so that Fileplane deletes the file there when its time has come."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """What came of an upload. ``expires_at`` is the provider's word; without it, the expiry that was asked for is kept by Fileplane."""
+    """What came of an upload. ``expires_at`` is the provider's word; without it, the expiry that was asked for is kept by Fileplane.
+
+    ``sha256`` is of what was sent; where the provider has ``transformed`` that, ``bytes`` counts what it has made of it.
+    """
 
     provider_file_id: str
     bytes: int
     status: str
     sha256: str | None = None
     expires_at: int | None = None
+    transformed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +156,22 @@ class CatalogFile:
     closed_at: int | None
     claimed_by: str | None
     due_at: int | None
-    """Of an unresolved file: when somebody other than ``claimed_by`` may look after it."""
+    """Of an unresolved file, or of one that a job holds past its expiry: when somebody other than ``claimed_by`` may look after it."""
     created_by: str | None
+    transformed: bool = False
+    """Whether the provider has other bytes than were sent: ``bytes`` counts those that it has, ``sha256`` is of those that were sent."""
+
+    ends_here: bool = False
+    """Whether the provider knows nothing of the expiry, which is then never later than what was asked for."""
+    tries: int = 0
+    """How often somebody has taken it on since it is unresolved."""
+    copy_id: str | None = None
+    """Of the native file that has the bytes too: there from the reservation on, for as long as the file is not closed."""
+
+    @property
+    def counted_bytes(self) -> int | None:
+        """The size of what a download gives where that was counted here, byte by byte; None where it is a provider's word."""
+        return None if self.sha256 is None or self.transformed else self.bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ class NewVirtualKey:
     integration: str | None = None
     """The slug of another virtual key whose credential and host it uses; it then has none of its own."""
     expires_at: int | None = None
+    keep_copy: bool = False
+    """Whether the bytes of uploads are kept in the native store too, for a provider that does not give them back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class VirtualKey:
     version: int
     created_at: int
     updated_at: int
+    keep_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 import string
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from fileplane.access import ALL_SCOPES
-from fileplane.app import BLOBS_NAME, DATABASE_NAME, open_blobs, open_metadata
+from fileplane.blobs.base import BlobLinks, ShownAs
+from fileplane.blobs.bucket import BucketUnusable, LinksImpossible
+from fileplane.blobs.probes import ProbeFailed
 from fileplane.errors import StorageUnavailable
 from fileplane.files.janitor import sweep_abandoned_uploads
+from fileplane.files.moved import MovedAway, require_present
+from fileplane.files.ownership import BlobsOfAnother, claim_blobs
 from fileplane.files.restore import begin_restore, require_restorable, restore_left_unfinished, unfinished_restore
-from fileplane.ids import hash_api_key, new_api_key
-from fileplane.metadata.base import DatabaseDamaged
+from fileplane.ids import hash_api_key, new_api_key, new_blob_key
+from fileplane.metadata.base import DatabaseDamaged, MetadataStore
+from fileplane.metadata.moves import Stage
+from fileplane.metadata.shared_database import prepare_shared_database
 from fileplane.metadata.sqlite_engine import prepare_database
+from fileplane.metadata.sqlite_moves import SourceGate
+from fileplane.opening import BLOBS_NAME, DATABASE_NAME, open_blobs, open_metadata
 from fileplane.secrets.master_key import MasterKeySource, MasterKeyUnusable, unlock
 from fileplane.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 _LOCK_NAME: Final = "server.lock"
 _SHORTEST_KEY: Final = 32
@@ -106,9 +117,10 @@ def prepare_data_directory(settings: Settings) -> tuple[ServerLock, FirstStart]:
         lock.take_exclusively()
         if restore_left_unfinished(data_dir):
             raise StartRefused(unfinished_restore(data_dir))
-        require_database_of_blobs(data_dir)
-        prepare_database(data_dir / DATABASE_NAME)
+        _prepare_database(settings)
         first_start = asyncio.run(_start(settings))
+    except (BucketUnusable, LinksImpossible, MovedAway) as error:
+        raise StartRefused(str(error)) from error
     except OSError as error:
         raise StartRefused(
             f"The data directory {data_dir} cannot be used: {error.strerror or error}. Make it writable and give it room, or choose "
@@ -122,6 +134,14 @@ def prepare_data_directory(settings: Settings) -> tuple[ServerLock, FirstStart]:
         ) from error
     lock.share()
     return lock, first_start
+
+
+def _prepare_database(settings: Settings) -> None:
+    if settings.database_url is not None:
+        prepare_shared_database(settings.database_url)
+        return
+    require_database_of_blobs(settings.data_dir)
+    prepare_database(settings.data_dir / DATABASE_NAME)
 
 
 @contextmanager
@@ -157,10 +177,19 @@ def require_database_of_blobs(data_dir: Path) -> None:
 
 
 async def _start(settings: Settings) -> FirstStart:
-    async with open_blobs(settings) as blobs:
-        await sweep_abandoned_uploads(blobs)
+    if settings.blob_store.is_local:
+        async with open_blobs(settings) as blobs:
+            await sweep_abandoned_uploads(blobs)
+    else:
+        # Other nodes may be uploading to it: what is abandoned there is the janitor's, once it is old enough.
+        await require_honest_store(settings)
     async with open_metadata(settings) as metadata:
-        source = MasterKeySource(settings.data_dir, settings.master_key)
+        stage = await require_present(metadata, blobs_here=settings.blob_store.is_local)
+        if not settings.blob_store.is_local:
+            await _claim_blobs(settings, metadata)
+        if stage is Stage.BLOBS_MOVED:
+            await asyncio.to_thread(SourceGate(settings.data_dir / DATABASE_NAME).use_with_blobs_at, str(settings.blob_store))
+        source = MasterKeySource(settings.data_dir, settings.master_key, shared=settings.database_url is not None)
         _, key_made = await unlock(metadata, source)
         master_key = source.path if key_made else None
         if await metadata.list_api_keys():
@@ -171,6 +200,44 @@ async def _start(settings: Settings) -> FirstStart:
         key = chosen or new_api_key()
         made = await metadata.bootstrap(hash_api_key(key), key[-4:], ALL_SCOPES)
     return FirstStart(made, key if made and chosen is None else None, master_key)
+
+
+async def require_honest_store(settings: Settings) -> None:
+    """Tries the object store with blobs of its own, and whether links to it can be signed where they are wanted.
+
+    Raises :class:`StartRefused`, :class:`~fileplane.blobs.bucket.BucketUnusable` or :class:`~fileplane.blobs.bucket.LinksImpossible`.
+    """
+    # Imported here, so that servers with local blobs neither need nor load the libraries.
+    from fileplane.blobs.opening import open_for_probes  # noqa: PLC0415
+
+    examination = open_for_probes(settings.blob_store, deadline_seconds=settings.storage_deadline_seconds)
+    try:
+        async for probe in examination.run():
+            _log.debug("the blob store passes the probe '%s' in %.3f s", probe.name, probe.seconds)
+    except ProbeFailed as error:
+        raise StartRefused(
+            f"The blob store {settings.blob_store} is not fit for files. It fails the probe '{error.probe}': {error.seen} "
+            "Nothing was stored. `fileplane doctor` tries it again."
+        ) from error
+    finally:
+        await examination.close()
+    if settings.content_delivery == "redirect":
+        async with open_blobs(settings) as blobs:
+            await cast("BlobLinks", blobs).link(new_blob_key(), ShownAs("text/plain", "attachment"), settings.redirect_seconds)
+
+
+async def _claim_blobs(settings: Settings, metadata: MetadataStore) -> None:
+    """Raises :class:`StartRefused` where the blobs belong to another database, whose files this one's janitor would remove."""
+    await metadata.store_identity()  # so that what fails below is the blob store
+    try:
+        async with open_blobs(settings) as blobs:
+            await claim_blobs(metadata, blobs, str(settings.blob_store))
+    except BlobsOfAnother as error:
+        raise StartRefused(str(error)) from error
+    except StorageUnavailable as error:
+        raise StartRefused(
+            f"The blob store {settings.blob_store} cannot be asked whose blobs it has: {error.__cause__ or error}. Start again when it can."
+        ) from error
 
 
 def check_chosen_key(key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import uuid
 from collections.abc import Iterator
 from typing import Final
 
@@ -53,6 +54,11 @@ def new_holder() -> str:
     return secrets.token_hex(16)
 
 
+def new_store_id() -> str:
+    """A random UUID that tells one database from every other."""
+    return str(uuid.uuid4())
+
+
 def new_api_key() -> str:
     """A random 256-bit API key in base 62, so that a double click selects all of it."""
     number = secrets.randbits(256)
@@ -81,3 +87,30 @@ _random_digits: Final = _in_blocks(32)
 def new_request_id() -> str:
     """A request id for a caller that sent none. Random throughout: a number that grows would tell tenants of each other's requests."""
     return f"req_{next(_random_digits)}"
+
+
+def upload_style(upload_id: str) -> str:
+    """A canonical id of an upload in OpenAI's form, ``upload_<32 hex>``."""
+    return f"upload_{upload_id.replace('-', '')}"
+
+
+def part_style(part_id: str) -> str:
+    """A canonical id of an upload's part in OpenAI's form, ``part_<32 hex>``."""
+    return f"part_{part_id.replace('-', '')}"
+
+
+def parse_upload_id(text: str) -> str | None:
+    """The canonical id of an upload's printed form, or None when it is no such id."""
+    return _parse_prefixed("upload_", text)
+
+
+def parse_part_id(text: str) -> str | None:
+    """The canonical id of a part's printed form, or None when it is no such id."""
+    return _parse_prefixed("part_", text)
+
+
+def _parse_prefixed(prefix: str, text: str) -> str | None:
+    lowered = text.lower()
+    if _CANONICAL_UUID.fullmatch(lowered):
+        return lowered
+    return parse_file_id(f"file-{lowered.removeprefix(prefix)}") if lowered.startswith(prefix) else None

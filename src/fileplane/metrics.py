@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _FILE_BYTES: Final = {
-    "counter": 256 * 1024,
+    "counter": 512 * 1024,
     "histogram": 2048 * 1024,
     "gauge_livesum": 16 * 1024,
     "gauge_max": 16 * 1024,
@@ -186,7 +186,7 @@ COLLECTED_FILES: Final = Counter(
     "fileplane_janitor_collected_files_total", "Blobs that the janitor has removed, by the same kinds.", ("kind",)
 )
 JANITOR_FAILURES: Final = Counter(
-    "fileplane_janitor_failures_total", "Blobs that the janitor could not remove when it tried; it tries again."
+    "fileplane_janitor_failures_total", "Blobs that the janitor could not remove, and sweeps that it left out; it tries again."
 )
 JANITOR_SUCCEEDED: Final = LatestTime(
     "fileplane_janitor_last_success_timestamp_seconds", "When a pass of the janitor last came to its end; 0 for not since the start."
@@ -195,9 +195,11 @@ JANITOR_INTERVAL: Final = Level("fileplane_janitor_interval_seconds", "The setti
 LIVE_FILES: Final = Level("fileplane_live_files", "Files that are neither deleted nor found to have expired, of all projects.")
 DELETED_FILES: Final = Level("fileplane_deleted_files", "Deleted and expired files whose bytes are still kept.")
 STORED_BYTES: Final = Level("fileplane_stored_bytes", "Bytes of all files that are kept, deleted ones included.")
-DATABASE_BYTES: Final = Level("fileplane_database_bytes", "Size of the database and of its log.")
-DISK_FREE: Final = Level("fileplane_disk_free_bytes", "Room left on the disk of the `blobs` or of the `database`.", ("disk",))
-DISK_SIZE: Final = Level("fileplane_disk_size_bytes", "Size of the disk of the `blobs` or of the `database`.", ("disk",))
+DATABASE_BYTES: Final = Level(
+    "fileplane_database_bytes", "Size of the database and of its log; on PostgreSQL without the log, and up to five minutes old."
+)
+DISK_FREE: Final = Level("fileplane_disk_free_bytes", "Room left on the disk of the `blobs` or, with SQLite, of the `database`.", ("disk",))
+DISK_SIZE: Final = Level("fileplane_disk_size_bytes", "Size of the disk of the `blobs` or, with SQLite, of the `database`.", ("disk",))
 LEAST_FREE: Final = Level("fileplane_min_free_disk_bytes", "The setting `min_free_disk_bytes`: with less room, uploads are refused.")
 STORAGE_LOOKED_AT: Final = LatestTime(
     "fileplane_storage_last_observed_timestamp_seconds", "When the numbers of files, bytes and disks above were last brought up to date."
@@ -211,6 +213,11 @@ DESCRIPTORS: Final = InUse("fileplane_process_open_descriptors", "Descriptors th
 SPANS: Final = Counter(
     "fileplane_trace_spans_total",
     "Spans that were `exported`, or lost: the queue was full (`dropped`), the collector `failed`.",
+    ("outcome",),
+)
+EXPIRED_AT_PROVIDERS: Final = Counter(
+    "fileplane_expired_files_at_providers_total",
+    "Files past their expiry whose deletion was asked for at their provider: `deleted`, `gone` already, or `failed` and to be tried again.",
     ("outcome",),
 )
 EGRESS_CIRCUITS_OPENED: Final = Counter(
@@ -277,7 +284,10 @@ def _prepare_files() -> None:
         for kind, size in _FILE_BYTES.items():
             path = Path(directory, f"{kind}_{os.getpid()}.db")
             if not path.exists():
-                path.write_bytes(bytes(size))
+                # Whoever adds up the numbers of all workers must not meet it before it is whole.
+                made = path.with_suffix(".new")
+                made.write_bytes(bytes(size))
+                made.replace(path)
     except OSError as error:
         del os.environ[DIRECTORY_VARIABLE]
         _log.warning("the metrics are of this worker alone, since %s cannot be used: %s", directory, error)

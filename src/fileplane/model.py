@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+COPY_PURPOSE: Final = "provider copy"
+"""That of the copies of files that are at providers; no upload can have it. Statements of ``sql/`` name it too."""
 INPUT_PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 """The purposes a caller may upload, as OpenAI's create call lists them."""
 
@@ -127,7 +129,10 @@ class Remains:
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """A file whose bytes are kept, live or deleted, as the integrity checks need to know it."""
+    """A blob that is kept for a file, live or deleted, as the integrity checks need to know it: all of it, or one part of its manifest.
+
+    The parts of uploads that are not completed are among them; ``file_id`` is then the id of the upload.
+    """
 
     project_id: str
     file_id: str
@@ -136,6 +141,20 @@ class KeptFile:
     sha256: str
     due: bool
     """Whether its bytes may be removed at any moment."""
+    part_id: str = ""
+    """Of a part; empty for a blob that is all of a file."""
+    number: int = -1
+    """Of a part, its place in the file's manifest; negative where it is in none."""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where pages of :meth:`MetadataStore.kept_files` go on after this."""
+        return self.project_id, self.part_id or self.file_id
+
+    @property
+    def counts(self) -> int:
+        """1, but 0 for all parts of a file after the first and for parts of uploads: so that files are counted and not blobs."""
+        return int(not self.part_id or self.number == 0)
 
 
 @dataclass(frozen=True, slots=True)

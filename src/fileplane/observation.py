@@ -15,7 +15,6 @@ from fileplane.clock import Clock
 from fileplane.metadata.base import MetadataStore
 from fileplane.settings import Settings
 
-_LOG_SUFFIX: Final = "-wal"
 _STATUS: Final = Path("/proc/self/statm")
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 
@@ -23,12 +22,11 @@ _DESCRIPTORS: Final = Path("/proc/self/fd")
 class Observation:
     """Brings the levels up to date, each worker by itself: the newest look counts, and it costs one sum over the counters."""
 
-    def __init__(self, metadata: MetadataStore, clock: Clock, database: Path, blobs: Path) -> None:
-        """``database`` is a file and ``blobs`` a directory; they may be on different disks."""
+    def __init__(self, metadata: MetadataStore, clock: Clock, disks: Mapping[str, Path]) -> None:
+        """``disks`` are directories by what is kept in them; they may be on different disks, and are all on this machine."""
         self._metadata = metadata
         self._clock = clock
-        self._database = database
-        self._disks = {"blobs": blobs, "database": database.parent}
+        self._disks = disks
         self._processor_seconds = 0.0
 
     async def look(self) -> None:
@@ -38,16 +36,15 @@ class Observation:
         metrics.LIVE_FILES.set(usage.live_files)
         metrics.DELETED_FILES.set(usage.deleted_files)
         metrics.STORED_BYTES.set(usage.stored_bytes)
-        size, rooms = await asyncio.to_thread(self._look_at_disks)
-        metrics.DATABASE_BYTES.set(size)
+        metrics.DATABASE_BYTES.set(await self._metadata.database_bytes())
+        rooms = await asyncio.to_thread(self._look_at_disks)
         for disk, (free, total) in rooms.items():
             metrics.DISK_FREE.set(free, disk)
             metrics.DISK_SIZE.set(total, disk)
         metrics.STORAGE_LOOKED_AT.set(self._clock.now_ms() / 1000)
 
-    def _look_at_disks(self) -> tuple[int, Mapping[str, tuple[int, int]]]:
-        log = self._database.with_name(self._database.name + _LOG_SUFFIX)
-        return _size(self._database) + _size(log), {disk: _room(path) for disk, path in self._disks.items()}
+    def _look_at_disks(self) -> Mapping[str, tuple[int, int]]:
+        return {disk: _room(path) for disk, path in self._disks.items()}
 
     def _look_at_process(self) -> None:
         used = time.process_time()
@@ -68,13 +65,6 @@ def tell_of_start(settings: Settings, clock: Clock) -> None:
     metrics.JANITOR_INTERVAL.set(settings.janitor_interval_seconds)
     metrics.SCRUB_RATE.set(settings.scrub_bytes_per_second)
     metrics.SCRUB_INTERVAL.set(settings.scrub_interval_seconds if settings.scrub_bytes_per_second else 0)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
 
 
 def _room(path: Path) -> tuple[int, int]:

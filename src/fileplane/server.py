@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.util
 import multiprocessing
 import os
@@ -13,20 +14,22 @@ import ssl
 import sys
 import threading
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 
 from fileplane.addresses import parse_address
-from fileplane.app import Application, create_application
 from fileplane.data_directory import FirstStart, ServerLock, StartRefused, prepare_data_directory
 from fileplane.logs import configure_logging
 from fileplane.metrics_directory import metrics_directory, remove_metrics_directory
 from fileplane.metrics_listener import bind_metrics, metrics_told
 from fileplane.providers.overriding import require_known
 from fileplane.settings import Settings
+
+if TYPE_CHECKING:
+    from fileplane.app import Application
 
 _LOGGING: Final[dict[str, Any]] = {
     "version": 1,
@@ -45,20 +48,29 @@ _SWITCH_SECONDS: Final = 0.0005
 _READ_BUFFER: Final = 1 << 20  # a connection; fewer, larger pieces of a body cost less in all. A head may be up to twice as large
 
 
-def load_application(settings: Settings) -> Application:
-    """Runs in each worker."""
+def load_application(settings: Settings, supervisor: int) -> Application:
+    """Runs in each worker, which alone needs the application: whoever supervises them, process ``supervisor``, starts without it."""
+    from fileplane.app import create_application  # noqa: PLC0415 - see above
+
     # Threads that hash and write win the interpreter back after each call; at the default of 5 ms an upload mostly waits for that.
     sys.setswitchinterval(_SWITCH_SECONDS)
     application = create_application(settings)
     lock = ServerLock(settings.data_dir)
     lock.share()
     application.held_for_life = lock
-    threading.Thread(target=_stop_with_parent, args=(os.getppid(),), name="fileplane-parent", daemon=True).start()
+    threading.Thread(target=_stop_with_parent, args=(supervisor,), name="fileplane-parent", daemon=True).start()
+    # What was loaded stays: looking through all of it again and again would hold every request up for a tenth of a second each time.
+    gc.collect()
+    gc.freeze()
     return application
 
 
 def _stop_with_parent(parent: int) -> None:
-    """Drains this worker when the process that supervises it was killed: it would otherwise keep port and data directory for ever."""
+    """Drains this worker when the process that supervises it was killed: it would otherwise keep port and data directory for ever.
+
+    That may have happened before this worker was ready, when its parent is already another.
+    """
+    time.sleep(_PARENT_CHECK_SECONDS)
     while os.getppid() == parent:
         time.sleep(_PARENT_CHECK_SECONDS)
     remove_metrics_directory()
@@ -103,7 +115,7 @@ def serve(settings: Settings) -> None:
     )
     shared = settings.workers > 1 or settings.metrics_address is not None
     with metrics_directory(needed=shared), metrics_told(_bind_metrics(settings)):
-        server.serve(target_loader=functools.partial(load_application, settings), wrap_loader=False)
+        server.serve(target_loader=functools.partial(load_application, settings, os.getpid()), wrap_loader=False)
     del lock
 
 

@@ -14,8 +14,23 @@ _KEY_BYTES: Final = 32
 _FEWEST_BYTES: Final = 12  # different ones: random keys have some 30, and fewer than this never
 _SECRET_PATTERN: Final = re.compile(r"env:[A-Za-z0-9_*]+|file:/[^\x00-\x1f\x7f]+")
 _HOST_PATTERN: Final = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*")
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?")
+_DEFAULT_PORT: Final = re.compile(r"^http://.*:80$|^https://.*:443$")
 _SIZE: Final = re.compile(r"(\d+)\s*(B|KB|MB|GB|TB|KIB|MIB|GIB|TIB)?", re.IGNORECASE)
 _POWERS: Final = {"K": 1, "M": 2, "G": 3, "T": 4}
+
+
+BATCH_URLS: Final = (
+    "/v1/responses",
+    "/v1/chat/completions",
+    "/v1/embeddings",
+    "/v1/completions",
+    "/v1/moderations",
+    "/v1/images/generations",
+    "/v1/images/edits",
+    "/v1/videos",
+)
+"""The endpoints that OpenAI runs batches for."""
 
 
 def parse_size(value: object) -> int:
@@ -117,6 +132,16 @@ def networks(value: object) -> tuple[str, ...]:
     return names
 
 
+def origins(value: object) -> tuple[str, ...]:
+    """Origins of web pages as browsers name them (RFC 6454, section 6.2), or ``*`` alone for any."""
+    expected = "a list of origins such as https://app.example.com, without a path, each written as browsers write it; or * alone"
+    names = list_of_names(value)
+    if names != ("*",) and not all(_ORIGIN.fullmatch(name) and not _DEFAULT_PORT.search(name) for name in names):
+        # What no browser sends would never match; "null" is sent by whatever hides where it comes from.
+        raise ValueError(expected)
+    return names
+
+
 def yes_or_no(value: object) -> bool:
     """From TOML, or from a text."""
     if isinstance(value, bool):
@@ -147,6 +172,14 @@ def egress_rules(value: object) -> tuple[str, ...]:
             if not _HOST_PATTERN.fullmatch(rule) or rule.rpartition(".")[2].isdigit():
                 raise ValueError("a list of host names, patterns such as *.internal.example, addresses and CIDR networks") from error
     return rules
+
+
+def database_url(value: object) -> str:
+    """A PostgreSQL database, with its credentials and parameters if it wants any."""
+    text = value if isinstance(value, str) else ""
+    if not re.fullmatch(r"postgres(?:ql)?://[^\s/]*/[^\s/?#]+(?:\?\S*)?", text):
+        raise ValueError("a URL such as postgresql://fileplane@db.internal/fileplane?sslmode=verify-full")
+    return text
 
 
 def proxy_url(value: object) -> str:

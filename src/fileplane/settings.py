@@ -6,21 +6,23 @@ A later source wins over an earlier one: default, TOML file, environment, comman
 
 from __future__ import annotations
 
-import os
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from fileplane.addresses import TRACES_PATH, parse_base_url, parse_optional_address, parse_share
+from fileplane.blob_location import BlobLocation, parse_blob_location
 from fileplane.provider_overrides import provider_overrides
 from fileplane.setting_values import (
+    BATCH_URLS,
+    database_url,
     egress_rules,
     file_path,
     list_of_names,
     networks,
     one_of,
+    origins,
     parse_key,
     parse_size,
     plain_text,
@@ -32,20 +34,7 @@ from fileplane.setting_values import (
 )
 
 ENVIRONMENT_PREFIX: Final = "FILEPLANE_"
-_FILE_SUFFIX: Final = "_FILE"
 REDACTED: Final = "********"
-
-BATCH_URLS: Final = (
-    "/v1/responses",
-    "/v1/chat/completions",
-    "/v1/embeddings",
-    "/v1/completions",
-    "/v1/moderations",
-    "/v1/images/generations",
-    "/v1/images/edits",
-    "/v1/videos",
-)
-"""The endpoints that OpenAI runs batches for."""
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -67,6 +56,14 @@ def _collector(value: object) -> str | None:
     if url is not None and url.text.endswith(TRACES_PATH):
         raise ValueError(f"the base URL of a collector, without {TRACES_PATH}, which is added to it")
     return None if url is None else url.text
+
+
+def _blob_store(value: object) -> BlobLocation:
+    try:
+        return parse_blob_location(value)
+    except ValueError as error:
+        # Said without the value, which may hold a password by mistake.
+        raise SettingsError(f"blob_store must be {error}.") from error
 
 
 def _setting(default: Any, parse: Callable[[object], Any], help: str, *, secret: bool = False, fallback: str | None = None) -> Any:
@@ -134,6 +131,25 @@ class Settings:
         8 * GIB, parse_size, "Largest file of any purpose but batch, and of all that are kept on disk while they are sent to providers."
     )
     max_batch_file_bytes: int = _setting(100 * MIB, parse_size, "Largest file of purpose batch.")
+    max_part_bytes: int = _setting(
+        64 * MIB, parse_size, "Largest part of an upload in parts (`/v1/uploads`); OpenAI's clients send 64 MiB."
+    )
+    upload_expiry_seconds: int = _setting(
+        3_600,
+        whole_number(60, 2_592_000),
+        "How long after its creation or its last part an upload in parts expires and its parts are removed.",
+    )
+    tus_expiry_seconds: int = _setting(
+        86_400,
+        whole_number(60, 2_592_000),
+        "How long a resumable upload (`/v1/tus`) is kept after the last of its bytes has come, before it expires.",
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        (),
+        origins,
+        "Origins such as `https://app.example.com` whose pages may call `/v1` from a browser, just as browsers name them, or `*` for any; "
+        "none by default.",
+    )
     project_quota_bytes: int = _setting(
         100 * GIB, parse_size, "Bytes a project may keep. Deleted files count until their bytes are collected."
     )
@@ -206,9 +222,36 @@ class Settings:
     database_cache_bytes: int = _setting(
         8 * MIB, parse_size, "Bytes of the database that each of a worker's three connections may keep in memory."
     )
+    database_url: str | None = _setting(
+        None,
+        database_url,
+        "PostgreSQL database that several nodes share, such as `postgresql://fileplane@db.internal/fileplane`, instead of SQLite in the "
+        "data directory. Needs the extra `postgres`.",
+        secret=True,
+    )
+    database_connections: int = _setting(
+        8, whole_number(2, 200), "Connections to PostgreSQL that each worker may have open: one half reads, the other changes."
+    )
     metadata_deadline_seconds: float = _setting(10.0, seconds(0.1), "Longest wait for the database before a request is answered 503.")
     storage_deadline_seconds: float = _setting(
         60.0, seconds(0.1), "Longest wait for one step of the blob store before a request is answered 503."
+    )
+
+    blob_store: BlobLocation = _setting(
+        BlobLocation(),
+        _blob_store,
+        "Where the bytes of files are kept: `file:` for the data directory, or a URL of an object store such as "
+        "`s3://bucket/prefix?region=eu-central-1`, `az://container?account=name` or `gs://bucket`. Its credentials come from the "
+        "environment, files or identities that the cloud's own tools use.",
+    )
+    content_delivery: str = _setting(
+        "proxy",
+        one_of("proxy", "redirect"),
+        "How content is delivered: `proxy` sends the bytes, `redirect` answers GET with a 302 to a signed URL of the object store, which "
+        "then sends them.",
+    )
+    redirect_seconds: int = _setting(
+        300, whole_number(5, 604_800), "How long the URL that content is redirected to can be used to begin a download."
     )
 
     master_key: bytes | None = _setting(
@@ -263,136 +306,3 @@ class Settings:
 
     base_url: str = _setting("http://127.0.0.1:8787/v1", plain_text, "Server that the client commands talk to.", fallback="OPENAI_BASE_URL")
     api_key: str | None = _setting(None, plain_text, "API key that the client commands send.", secret=True, fallback="OPENAI_API_KEY")
-
-
-@dataclass(frozen=True, slots=True)
-class SettingRow:
-    """One setting with the value in force and where it came from (``default``, a file, an environment variable, an option)."""
-
-    name: str
-    value: Any
-    source: str
-    default: Any
-    help: str
-    secret: bool
-
-    @property
-    def shown_value(self) -> str:
-        """The value as it may be printed: a secret never is."""
-        return REDACTED if self.secret and self.value is not None else show(self.value)
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedSettings:
-    """The settings in force together with their sources."""
-
-    settings: Settings
-    sources: Mapping[str, str]
-
-    def rows(self) -> Iterator[SettingRow]:
-        """The table, in its order."""
-        for entry in fields(Settings):
-            value = getattr(self.settings, entry.name)
-            meta = entry.metadata
-            yield SettingRow(entry.name, value, self.sources.get(entry.name, "default"), entry.default, meta["help"], meta["secret"])
-
-
-def show(value: Any) -> str:
-    """A value as the documentation and ``fileplane settings`` print it."""
-    if value is None or value == ():
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def load_settings(
-    *, environment: Mapping[str, str] | None = None, config: Path | None = None, options: Mapping[str, Any] | None = None
-) -> LoadedSettings:
-    """Reads every source. ``config`` defaults to the file that ``FILEPLANE_CONFIG`` names, if any.
-
-    Raises :class:`SettingsError` for a value that does not fit, an unknown name in the TOML file, or a TLS certificate without key.
-    """
-    environment = os.environ if environment is None else environment
-    taken = _Taken()
-    config_path = config or (Path(environment["FILEPLANE_CONFIG"]) if environment.get("FILEPLANE_CONFIG") else None)
-    if config_path is not None:
-        taken.from_config(config_path)
-    taken.from_environment(environment)
-    for name, raw in (options or {}).items():
-        if raw is not None:
-            taken.take(name, raw, f"--{name.replace('_', '-')}")
-    settings = Settings(**taken.values)
-    if (settings.tls_cert is None) != (settings.tls_key is None):
-        raise SettingsError("tls_cert and tls_key go together: set both, or neither.")
-    return LoadedSettings(settings, taken.sources)
-
-
-class _Taken:
-    """Values on their way into the settings, with their sources. A later one replaces an earlier one."""
-
-    def __init__(self) -> None:
-        self.table = {entry.name: entry for entry in fields(Settings)}
-        self.values: dict[str, Any] = {}
-        self.sources: dict[str, str] = {}
-
-    def take(self, name: str, raw: object, source: str) -> None:
-        self.values[name] = _parsed(self.table[name], raw, source)
-        self.sources[name] = source
-
-    def from_config(self, path: Path) -> None:
-        for name, raw in _read_config(path).items():
-            if name not in self.table:
-                raise SettingsError(f"{path} has an unknown setting '{name}'. Known settings: {', '.join(self.table)}.")
-            self.take(name, raw, str(path))
-
-    def from_environment(self, environment: Mapping[str, str]) -> None:
-        for name, entry in self.table.items():
-            for variable in own_variables_of(entry):
-                if environment.get(variable):
-                    raw = environment[variable]
-                    self.take(name, _read_secret(raw, variable) if variable.endswith(_FILE_SUFFIX) else raw, variable)
-                    break
-        fallbacks = {name: entry.metadata["fallback"] for name, entry in self.table.items() if entry.metadata["fallback"]}
-        if not fallbacks.keys() & self.values.keys():
-            # All or none: a key of ours must not be sent to a server of theirs, nor the other way round.
-            for name, variable in fallbacks.items():
-                if environment.get(variable):
-                    self.take(name, environment[variable], variable)
-
-
-def own_variables_of(entry: Field[Any]) -> tuple[str, ...]:
-    """Our environment variables of a setting, the first that is set winning. A secret may also be in a file that one names."""
-    own = ENVIRONMENT_PREFIX + entry.name.upper()
-    return (own, own + _FILE_SUFFIX) if entry.metadata["secret"] else (own,)
-
-
-def variables_of(entry: Field[Any]) -> tuple[str, ...]:
-    """Every environment variable of a setting; the last may be another program's, which serves when none of ours is set."""
-    fallback = (entry.metadata["fallback"],) if entry.metadata["fallback"] else ()
-    return (*own_variables_of(entry), *fallback)
-
-
-def _read_secret(path: str, variable: str) -> str:
-    try:
-        return Path(path).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The file that {variable} names cannot be read: {error}.") from error
-
-
-def _parsed(entry: Field[Any], raw: object, source: str) -> Any:
-    try:
-        return entry.metadata["parse"](raw)
-    except ValueError as error:
-        hint = ""
-        if isinstance(raw, str) and raw.startswith("tcp://"):
-            hint = " (Kubernetes sets such variables for a service named fileplane: use enableServiceLinks: false)"
-        shown = "its value" if entry.metadata["secret"] else f"{raw!r}"
-        raise SettingsError(f"{entry.name} from {source} must be {error}, not {shown}{hint}.") from error
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SettingsError(f"The configuration file {path} cannot be read: {error}.") from error

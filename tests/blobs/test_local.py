@@ -9,7 +9,6 @@ import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from fileplane.blobs import local
@@ -19,7 +18,8 @@ from fileplane.errors import StorageIntegrityError, StorageUnavailable
 from fileplane.ids import new_blob_key
 from fileplane.model import Span
 from fileplane.testing.blob_store_suite import BlobStoreSuite, everything, put, read
-from support.polling import eventually_async
+from support.limits import own_open_files
+from support.polling import eventually_equal_async
 
 
 @pytest.fixture
@@ -44,25 +44,28 @@ async def test_directories_and_blobs_are_the_owners_alone(store: LocalBlobStore,
     assert stat.S_IMODE((root / blob.key).stat().st_mode) == 0o600
 
 
-async def test_a_whole_blob_can_be_opened_by_the_path_that_is_handed_over_even_once_it_is_deleted(store: LocalBlobStore) -> None:
+async def test_a_whole_blob_can_be_opened_by_the_path_that_is_handed_over_even_once_it_is_deleted(
+    store: LocalBlobStore, tmp_path: Path
+) -> None:
     key = (await put(store, b"0123456789")).key
-    descriptors = psutil.Process().num_fds()
     async with store.open(key) as reader:
         path = reader.hand_over()
     assert path is not None
     await store.delete(key)
     assert path.read_bytes() == b"0123456789"
-    await eventually_async(lambda: psutil.Process().num_fds() == descriptors, "the descriptor is let go of", seconds=HAND_OVER_SECONDS + 5)
+    assert len(own_open_files(tmp_path / "blobs")) == 1
+    await eventually_equal_async(lambda: own_open_files(tmp_path / "blobs"), [], seconds=HAND_OVER_SECONDS + 20)
 
 
-async def test_no_number_of_downloads_uses_up_the_descriptors(store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_number_of_downloads_uses_up_the_descriptors(
+    store: LocalBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(local, "_MOST_HANDED_OVER", 5)
     key = (await put(store, b"content")).key
-    descriptors = psutil.Process().num_fds()
     for _ in range(50):
         async with store.open(key) as reader:
             reader.hand_over()
-    await eventually_async(lambda: psutil.Process().num_fds() == descriptors + 5, "all but the last five are let go of")
+    await eventually_equal_async(lambda: len(own_open_files(tmp_path / "blobs")), 5)
 
 
 async def test_a_symbolic_link_in_place_of_a_blob_is_not_followed(store: LocalBlobStore, tmp_path: Path) -> None:
@@ -120,10 +123,9 @@ async def test_foreign_files_in_the_directories_are_left_alone(store: LocalBlobS
     assert await everything(store) == []
 
 
-async def test_no_descriptor_stays_open(store: LocalBlobStore) -> None:
+async def test_no_descriptor_stays_open(store: LocalBlobStore, tmp_path: Path) -> None:
     blob = await put(store, b"x" * (2 << 20))
     await everything(store)
-    before = psutil.Process().num_fds()
     for _ in range(20):
         await put(store, b"x" * (2 << 20))
         await read(store, blob.key, Span(1, 2))
@@ -131,7 +133,7 @@ async def test_no_descriptor_stays_open(store: LocalBlobStore) -> None:
         await store.check()
         with pytest.raises(BlobMissing):
             await read(store, new_blob_key())
-    assert psutil.Process().num_fds() == before
+    await eventually_equal_async(lambda: own_open_files(tmp_path / "blobs"), [])
 
 
 @pytest.mark.parametrize("step", ["write", "fsync", "rename"])

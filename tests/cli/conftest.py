@@ -27,7 +27,9 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def cli(server: RunningServer, directory: Path) -> CommandLine:
     """With every scope in a project that is empty and this test's own."""
-    return CommandLine(directory, {"FILEPLANE_BASE_URL": server.base_url, "FILEPLANE_API_KEY": new_key(server.data_dir).plain})
+    key = new_key(server.data_dir).plain
+    cache = str(directory.parent / "cache")
+    return CommandLine(directory, {"FILEPLANE_BASE_URL": server.base_url, "FILEPLANE_API_KEY": key, "XDG_CACHE_HOME": cache})
 
 
 @pytest.fixture

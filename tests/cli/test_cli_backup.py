@@ -129,3 +129,19 @@ def test_a_running_server_is_backed_up_and_its_directory_is_not_restored_into(tm
 def _upload(server: RunningServer) -> str:
     with server.client() as client:
         return client.post("/files", data={"purpose": "user_data"}, files={"file": ("some.txt", b"content")}).json()["id"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("FILEPLANE_DATABASE_URL", "postgresql://127.0.0.1:1/none", "Leave database_url out"),
+        ("FILEPLANE_BLOB_STORE", "s3://bucket?region=eu-central-1", "Set blob_store to file:"),
+    ],
+)
+async def test_a_backup_is_not_restored_beside_the_engines_that_the_settings_name(
+    shell: CommandLine, store: InProcess, directory: Path, variable: str, value: str, complaint: str
+) -> None:
+    await keep(store, b"kept")
+    shell.succeed("backup", "copies")
+    assert complaint in shell.where(**{variable: value}).fail(1, "restore", "copies", "--data-dir", "again")
+    assert not (directory / "again").exists()

@@ -299,6 +299,66 @@ async def test_a_purpose_that_the_provider_does_not_keep_has_to_be_named(shell: 
         assert [row["purpose"] for row in listed(shell)] == ["user_data"]
 
 
+async def taken_off(store: InProcess, project: str) -> None:
+    use_cases = credentials_over(store.metadata, store.vault, store.settings).virtual_keys
+    left = [one for one in ("default", "team") if one != project]
+    await use_cases.update(OPERATOR, "shared", virtual_key_wishes({"project_ids": left}), Origin())
+
+
+def removed(shell: CommandLine, *arguments: str) -> tuple[int, dict[str, str]]:
+    """The exit code, and of each file what became of it."""
+    done = shell.run("catalog", "rm", "--project", "default", "--virtual-key", "shared", "--json", *arguments)
+    assert done.stdout, done.stderr
+    return done.returncode, {file["id"]: file["verdict"] for file in json.loads(done.stdout)["files"]}
+
+
+async def test_an_operator_deletes_the_files_of_a_project_that_may_use_the_virtual_key_no_longer(
+    shell: CommandLine, fake: FakeProcess, credential: str, store: InProcess
+) -> None:
+    mine = {fake.upload(credential, f"{number}.jsonl") for number in range(3)}
+    adopted(shell, "--all", "--yes", project="default")
+    held, other = fake.upload(credential, "held.jsonl"), fake.upload(credential, "other.jsonl")
+    adopted(shell, held, "--yes", project="default")
+    adopted(shell, other, "--yes", project="team")
+    project = await project_id(store, "default")
+    await store.metadata.begin_job(project, NewJob(await key_id(store), JobKind.BATCH, (held,), "key"), AT_WORK, Origin())
+    await taken_off(store, "default")
+    assert {row["provider_file_id"] for row in listed(shell, "--project", "default")} == mine | {held}
+    arguments = ("catalog", "rm", "--project", "default", "--virtual-key", "shared", "--all")
+    assert shell.succeed(*arguments).endswith("4 files: nothing was changed; with --yes, 4 are deleted\n")
+    assert fake.files(credential) == {*mine, held, other}
+    assert removed(shell, "--all", "--yes") == (3, {**dict.fromkeys(mine, "delete"), held: "held"})
+    assert fake.files(credential) == {held, other}
+    assert removed(shell, other, "file-nowhere", "--yes") == (5, {other: "absent", "file-nowhere": "absent"})
+    assert removed(shell, held, "--forget", "--yes") == (0, {held: "forget"})
+    assert fake.files(credential) == {held, other}
+    usage = await store.metadata.catalog_usage(project)
+    assert (usage.live_files, usage.stored_bytes) == (0, 0)
+    assert "Name files" in shell.fail(2, *arguments, other)
+
+
+def test_a_file_that_the_provider_refuses_to_delete_is_told_and_stays(shell: CommandLine, fake: FakeProcess, credential: str) -> None:
+    file_id = fake.upload(credential, "a.jsonl")
+    adopted(shell, file_id, "--yes", project="default")
+    fake.plan("refuse", "delete", status=403, body={"error": {"message": "This key may not delete."}})
+    done = shell.run("catalog", "rm", "--project", "default", "--virtual-key", "shared", file_id, "--yes")
+    assert (done.returncode, "This key may not delete." in done.stdout) == (1, True)
+    assert [row["state"] for row in listed(shell)] == ["bound"]
+
+
+async def test_what_a_project_had_begun_at_a_virtual_key_is_ended_after_it_was_taken_off(
+    shell: CommandLine, fake: FakeProcess, credential: str, store: InProcess
+) -> None:
+    gone, sent = fake.upload(credential, "gone.jsonl"), fake.upload(credential, "sent.jsonl", b"{}\n")
+    adopted(shell, gone, "--yes", project="default")
+    found = await unknown(store, "sent.jsonl", b"{}\n")
+    await store.metadata.begin_catalog_delete(found.project_id, await key_id(store), gone, OVER, Origin())
+    await taken_off(store, "default")
+    assert shell.succeed("catalog", "reconcile").endswith("nothing is left to find out\n")
+    assert fake.files(credential) == {sent}
+    assert [(row["provider_file_id"], row["project"]) for row in listed(shell)] == [(sent, "default")]
+
+
 def test_the_credential_is_in_no_output(shell: CommandLine, fake: FakeProcess, credential: str) -> None:
     fake.plan("refuse", "list", status=401, body={"error": {"message": f"Incorrect API key provided: {credential}."}})
     arguments = ("catalog", "adopt", "--project", "team", "--virtual-key", "shared", "--all")

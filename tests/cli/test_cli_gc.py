@@ -10,10 +10,11 @@ import pytest
 
 from cli.command_line import CommandLine
 from fileplane.files.janitor import LEASE, LEASE_SECONDS
-from fileplane.ids import new_blob_key
+from fileplane.ids import new_blob_key, parse_upload_id
 from support.backups import NOBODY, collect, keep, purge
 from support.database import run_sql
 from support.in_process import InProcess
+from support.part_uploads import add_in, begin_in
 
 LONG_AGO = 1_000_000_000
 LONG_ENOUGH_TO_GIVE_UP = 1.5
@@ -32,6 +33,10 @@ async def _fill(store: InProcess) -> set[str]:
         async with store.blobs.writer(key) as writer:
             await writer.write(b"orphan")
             await writer.commit()
+    expired, cancelled = await begin_in(store, 4), await begin_in(store, 4)
+    await add_in(store, cancelled, b"part")
+    await store.metadata.cancel_upload(store.principal.project_id, cancelled)
+    run_sql(store.settings.data_dir / "fileplane.db", f"UPDATE uploads SET expires_at = {LONG_AGO} WHERE id = '{parse_upload_id(expired)}'")
     abandoned = blobs / "tmp" / ("0" * 32)
     abandoned.write_bytes(b"half")
     for path in (abandoned, blobs / old):
@@ -49,6 +54,8 @@ EVERYTHING = {
     "forget": {"count": 1, "bytes": 0},
     "abandoned": {"count": 1, "bytes": 4},
     "orphans": {"count": 1, "bytes": 6},
+    "uploads": {"count": 1, "bytes": 0},
+    "parts": {"count": 1, "bytes": 4},
 }
 
 
@@ -56,10 +63,10 @@ async def test_what_a_dry_run_shows_is_removed_by_the_run_after_it_and_nothing_e
     kept = await _fill(store)
     before = _keys(store)
     planned = json.loads(shell.succeed("gc", "--dry-run", "--json"))
-    assert planned == {"dry_run": True, "steps": EVERYTHING, "bytes": 16, "failures": 0}
+    assert planned == {"dry_run": True, "steps": EVERYTHING, "bytes": 20, "failures": 0}
     assert _keys(store) == before
     done = json.loads(shell.succeed("gc", "--json"))
-    assert done == {"dry_run": False, "steps": EVERYTHING, "bytes": 16, "failures": 0}
+    assert done == {"dry_run": False, "steps": EVERYTHING, "bytes": 20, "failures": 0}
     assert _keys(store) == kept
     lines = [line.split("\t") for line in shell.succeed("gc", "--dry-run").splitlines()]
     assert [line[:3] for line in lines] == [*([name, "0", "0"] for name in EVERYTHING), ["total", "-", "0"]]

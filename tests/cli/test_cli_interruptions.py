@@ -135,10 +135,10 @@ def test_of_a_name_only_the_last_part_is_used(odd_server: OddServer, odd_cli: Co
 def test_a_file_that_shrinks_while_it_is_sent_is_not_uploaded(odd_server: OddServer, odd_cli: CommandLine) -> None:
     path = odd_cli.directory / "shrinking"
     with path.open("wb") as file:
-        file.truncate(64 << 20)
+        file.truncate(48 << 20)
 
     def answer(_: bytes, connection: socket.socket) -> None:
-        os.truncate(path, 32 << 20)
+        os.truncate(path, 24 << 20)
         while connection.recv(1 << 20):
             continue
 
@@ -149,10 +149,10 @@ def test_a_file_that_shrinks_while_it_is_sent_is_not_uploaded(odd_server: OddSer
 def test_a_file_that_grows_while_it_is_sent_is_not_uploaded(odd_server: OddServer, odd_cli: CommandLine) -> None:
     path = odd_cli.directory / "growing"
     with path.open("wb") as file:
-        file.truncate(64 << 20)
+        file.truncate(48 << 20)
 
     def answer(_: bytes, connection: socket.socket) -> None:
-        os.truncate(path, 65 << 20)
+        os.truncate(path, 49 << 20)
         while connection.recv(1 << 20):
             continue
 
@@ -191,3 +191,14 @@ def test_an_interrupted_upload_leaves_nothing_on_the_server(cli: CommandLine) ->
         process.communicate(timeout=SECONDS)
     assert process.returncode in {130, -signal.SIGINT}
     assert json.loads(cli.succeed("ls", "--json"))["data"] == []
+
+
+def test_ctrl_c_before_the_command_runs_ends_it_without_a_traceback(odd_cli: CommandLine) -> None:
+    # Found before the package of this name, it stands for any that takes its time to load.
+    (odd_cli.directory / "typer.py").write_text("import time\nprint('loading', flush=True)\ntime.sleep(60)\n")
+    with odd_cli.start("ls") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"loading\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == (b"", b"")
+    assert process.returncode == -signal.SIGINT

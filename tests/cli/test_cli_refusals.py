@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 
@@ -115,9 +116,9 @@ def test_a_refused_upload_is_not_sent_to_its_end(odd_server: OddServer, odd_cli:
 
     odd_server.answer = answer
     with (odd_cli.directory / "large").open("wb") as file:
-        file.truncate(256 << 20)
+        file.truncate(60 << 20)
     assert odd_cli.fail(4, "upload", "large", "--purpose", "evals") == "large: Not here. (request id req_odd)"
-    assert sum(received) < 64 << 20
+    assert sum(received) < 30 << 20
 
 
 def test_the_refusal_of_a_large_upload_is_heard(cli: CommandLine) -> None:
@@ -143,6 +144,27 @@ def test_an_error_that_says_nothing_shows_its_status(odd_server: OddServer, odd_
 def test_what_a_server_says_cannot_steer_the_terminal(odd_server: OddServer, odd_cli: CommandLine) -> None:
     odd_server.says(error_answer("400 Bad", "\x1b[2J\rfileplane: all is well\n\u202eevil\x9b"))
     assert odd_cli.fail(3, "ls") == "\\x1b[2J\\rfileplane: all is well\\n\\u202eevil\\x9b (request id req_odd)"
+
+
+def test_a_request_id_cannot_steer_the_terminal(odd_server: OddServer, odd_cli: CommandLine) -> None:
+    evil = {"error": {"message": "No.", "code": "\x1b[2J\n"}}
+    refusal = json_answer("400 Bad", evil, x_request_id="req\x1b[2J\x7f\x85fileplane: all is well\x9b")
+    odd_server.says(refusal)
+    safe = "req\\x1b[2J\\x7f\\x85fileplane: all is well\\x9b"
+    assert odd_cli.fail(3, "ls") == f"No. (request id {safe})"
+    odd_server.says(refusal)
+    done = odd_cli.run("rm", UNKNOWN, "--json")
+    assert done.stderr == f"fileplane: {UNKNOWN}: No. (request id {safe})\n"
+    assert json.loads(done.stdout)[0]["error"]["request_id"] == safe
+
+
+def test_json_has_no_byte_that_a_terminal_obeys(odd_server: OddServer, odd_cli: CommandLine) -> None:
+    page = {"object": "list", "data": [{"id": "a", "filename": "".join(map(chr, range(0xA0)))}], "has_more": False}
+    odd_server.says(json_answer("200 OK", page), json_answer("200 OK", page))
+    for arguments in (("ls", "--json"), ("ls", "--all", "--json")):
+        printed = odd_cli.succeed(*arguments)
+        assert printed.rstrip("\n").isprintable()
+        assert json.loads(printed)["data"] == page["data"]
 
 
 def test_a_file_name_cannot_steer_the_terminal(odd_server: OddServer, odd_cli: CommandLine) -> None:
@@ -226,5 +248,5 @@ def test_an_id_is_one_segment_of_the_path_whatever_is_in_it(odd_server: OddServe
 @pytest.mark.parametrize("command", ["serve", "settings", "upload", "cat", "key"])
 def test_help_documents_the_exit_codes(command: str, directory: os.PathLike[str]) -> None:
     shown = " ".join(CommandLine(directory, {"COLUMNS": "500"}).succeed(command, "--help").split())
-    assert "EXIT STATUS: 0 done; 1 failed on this side" in shown
-    assert "130 interrupted." in shown
+    assert "EXIT STATUS: 0 done 1 failed on this side" in shown
+    assert shown.endswith("130 interrupted")

@@ -13,12 +13,13 @@ UNKNOWN = "01890000-0000-7000-8000-000000000000"
 def test_an_upload_goes_on_after_a_path_that_fails(cli: CommandLine) -> None:
     (cli.directory / "first").write_bytes(b"1")
     (cli.directory / "last").write_bytes(b"2")
-    done = cli.run("upload", "first", "missing", ".", "last", "--purpose", "user_data")
+    (cli.directory / "empty").mkdir()
+    done = cli.run("upload", "first", "missing", "empty", "last", "--purpose", "user_data")
     assert done.returncode == 1
     assert [line.partition("  ")[2] for line in done.stdout.splitlines()] == ["first", "last"]
     assert done.stderr.splitlines() == [
         "fileplane: missing: No such file or directory.",
-        "fileplane: .: This is a directory. Name the files in it, such as ./*",
+        "fileplane: empty: There is no file in it to upload.",
     ]
     assert {file["filename"] for file in json.loads(cli.succeed("ls", "--json"))["data"]} == {"first", "last"}
 
@@ -84,3 +85,27 @@ def test_a_deletion_is_taken_back_until_it_is_purged(cli: CommandLine) -> None:
     assert cli.succeed("rm", "--purge", file_id) == f"purged {file_id}\n"
     assert file_id not in cli.succeed("ls", "--deleted")
     assert cli.run("undelete", file_id).returncode == 5
+
+
+def test_several_files_are_fetched_into_a_directory(cli: CommandLine) -> None:
+    first, last = cli.upload("first", b"1"), cli.upload("last", b"2")
+    (cli.directory / "into").mkdir()
+    done = cli.run("get", first, UNKNOWN, last, "--output", "into")
+    assert (done.returncode, done.stdout) == (5, "into/first  1 bytes\ninto/last  1 bytes\n")
+    assert done.stderr.startswith(f"fileplane: {UNKNOWN}: ")
+    assert (cli.directory / "into/last").read_bytes() == b"2"
+    assert cli.succeed("get", first) == "first  1 bytes\n"
+    entries = json.loads(cli.run("get", first, UNKNOWN, "--output", "into", "--force", "--json").stdout)
+    assert (entries[0]["path"], entries[0]["verified"], entries[1]["error"]["exit_code"]) == ("into/first", True, 5)
+
+
+def test_two_files_of_one_name_never_take_each_others_place(cli: CommandLine) -> None:
+    first, last = cli.upload("same", b"1"), cli.upload("same", b"2")
+    done = cli.run("get", first, last, "--force")
+    assert (done.returncode, done.stdout) == (1, "same  1 bytes\n")
+    assert (cli.directory / "same").read_bytes() == b"1"
+
+
+def test_several_files_need_a_directory(cli: CommandLine) -> None:
+    assert "no directory for 2 files" in cli.fail(2, "get", "a", "b", "--output", "missing")
+    assert "standard output" in cli.fail(2, "get", "a", "b", "--output", "-")

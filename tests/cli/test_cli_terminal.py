@@ -60,6 +60,30 @@ def test_an_upload_draws_a_bar_on_standard_error(local: CommandLine) -> None:
     assert "3.0 MB" in shown.terminal
 
 
+def test_several_files_are_added_up_on_a_terminal_however_narrow(local: CommandLine) -> None:
+    (local.directory / "other").write_bytes(b"x" * 1_000_000)
+    shown = on_terminal(local, "upload", NAME, "other", "missing", "--purpose", "user_data", streams=("stderr",))
+    assert shown.returncode == 1
+    assert "4.0 MB of 4.0 MB" in shown.terminal
+    assert "total" in shown.terminal
+    assert "missing: No such file" in shown.terminal
+    narrow = on_terminal(local.where(COLUMNS="20"), "upload", "other", NAME, "--purpose", "user_data", streams=("stderr",))
+    lines = [line for line in re.split(r"[\r\n]+", narrow.terminal) if line]
+    assert "100%" in narrow.terminal
+    assert max(len(line) for line in lines) < 20
+
+
+def test_a_quiet_transfer_draws_nothing(local: CommandLine) -> None:
+    shown = on_terminal(local, "upload", NAME, "--purpose", "user_data", "--quiet", streams=("stderr",))
+    assert (shown.returncode, shown.terminal) == (0, "")
+
+
+def test_a_copy_draws_its_progress(local: CommandLine) -> None:
+    shown = on_terminal(local, "cp", NAME, "fileplane:", "--purpose", "user_data", streams=("stderr",))
+    assert shown.returncode == 0
+    assert "3.0 MB of 3.0 MB" in shown.terminal
+
+
 def test_a_download_draws_a_bar_on_standard_error(cli: CommandLine) -> None:
     file_id = cli.upload("data.bin", b"x" * 3_000_000)
     shown = on_terminal(cli, "get", file_id, streams=("stderr",))

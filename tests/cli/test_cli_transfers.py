@@ -149,7 +149,6 @@ def test_downloads_have_the_permissions_of_any_new_file(cli: CommandLine) -> Non
 @pytest.mark.parametrize(
     ("output", "complaint"),
     [
-        (".", ". is a directory. Name the file in it."),
         ("missing/copy", "missing/copy cannot be written: No such file or directory."),
         ("/dev/null", "/dev/null is not a regular file. To write to it, use: --output - > /dev/null"),
     ],
@@ -158,6 +157,24 @@ def test_a_place_that_cannot_take_the_file_is_named(cli: CommandLine, output: st
     file_id = cli.upload("data.bin", CONTENT)
     assert cli.fail(1, "get", file_id, "--force", "--output", output) == complaint
     assert cli.left_behind() == set()
+
+
+def test_a_directory_takes_a_file_under_its_own_name(cli: CommandLine) -> None:
+    file_id = cli.upload("data.bin", CONTENT)
+    (cli.directory / "into").mkdir()
+    assert cli.succeed("get", file_id, "--output", "into") == f"into/data.bin  {len(CONTENT)} bytes\n"
+    assert cli.left_behind() == {"into"}
+
+
+def test_a_large_file_goes_in_parts_of_a_size_over_so_many_connections(cli: CommandLine) -> None:
+    with (cli.directory / "large").open("wb") as file:
+        file.truncate(70 << 20)
+    options = ("--connections", "2", "--part-size", "20MiB", "--no-resume")
+    file_id = cli.succeed("upload", "large", "--purpose", "user_data", *options).split()[0]
+    cli.succeed("get", file_id, "--output", "copy", "--connections", "2", "--no-resume")
+    assert (cli.directory / "copy").stat().st_size == 70 << 20
+    assert cli.left_behind() == {"large", "copy"}
+    assert "'many' is no size" in cli.fail(2, "upload", "large", "--purpose", "user_data", "--part-size", "many")
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(cli: CommandLine) -> None:

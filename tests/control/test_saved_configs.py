@@ -278,8 +278,9 @@ async def test_two_changes_at_once_do_not_make_configs_lead_back_to_themselves(p
         {"provider": "azure-openai", "azure_resource_name": "mine", "azure_auth_mode": "managed"},
         {"provider": "azure-openai", "azure_resource_name": "mine", "azure_auth_mode": "workload"},
         {"provider": "bedrock", "aws_role_arn": "arn:aws:iam::123456789012:role/files", "aws_region": "us-east-1"},
+        {"provider": "vertex-ai", "vertex_auth_mode": "machine", "vertex_storage_bucket_name": "files"},
     ],
-    ids=["managed", "workload", "role"],
+    ids=["managed", "workload", "role", "machine"],
 )
 async def test_a_project_writes_no_identity_of_the_machine_into_a_config(plane: Plane, credential: dict[str, Any]) -> None:
     document = {"targets": [credential]}

@@ -48,6 +48,8 @@ async def test_every_field_of_every_provider_is_kept_and_opened_as_it_was_sent(p
     for field in entry.fields.values():
         if field.service_account:
             assert json.loads(secrets[field.name]) == SERVICE_ACCOUNT
+        elif field.several:
+            assert opened.clear[field.name] == f"{given[field.name]}={plane.project.project_id}"
         elif field.name in given:
             assert (secrets if field.secret else opened.clear)[field.name] == given[field.name]
     assert (opened.provider, opened.custom_host) == (entry.name, given.get("custom_host"))
@@ -272,6 +274,7 @@ async def test_references_are_the_organisations_to_set_and_the_operators_to_allo
             "aws_s3_bucket": "my-files",
             "awsExternalId": CANARY,
         },
+        {"provider": "vertex-ai", "vertex_auth_mode": "machine", "vertexRegion": "global", "vertexStorageBucketName": "files"},
     ],
 )
 async def test_the_identity_of_the_machine_is_the_organisations_to_lend(plane: Plane, given: dict[str, Any]) -> None:

@@ -24,8 +24,9 @@ from fileplane.secrets.master_key import (
     unlock,
     write_key_file,
 )
+from fileplane.setting_sources import load_settings
 from fileplane.setting_values import parse_key
-from fileplane.settings import SettingsError, load_settings
+from fileplane.settings import SettingsError
 from fileplane.testing.clock import ManualClock
 from fileplane.testing.secrets_suite import new_data_key
 

@@ -18,7 +18,8 @@ from fileplane.secrets.references import (
     parse_reference,
 )
 from fileplane.secrets.values import Secret
-from fileplane.settings import SettingsError, load_settings
+from fileplane.setting_sources import load_settings
+from fileplane.settings import SettingsError
 
 CANARY = "sk-canary-reference-9f8e7d"
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fileplane.setting_sources import load_settings
 from fileplane.setting_values import parse_size
-from fileplane.settings import REDACTED, Settings, SettingsError, load_settings
+from fileplane.settings import REDACTED, Settings, SettingsError
 
 
 def test_later_sources_win(tmp_path: Path) -> None:

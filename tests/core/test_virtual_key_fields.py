@@ -36,7 +36,7 @@ def test_the_table_is_consistent() -> None:
         assert len({field.header for field in entry.fields.values()}) == len(entry.fields)
     for _, field in EVERY_FIELD:
         assert re.fullmatch(r"[a-z0-9_]+", field.name)
-        assert field.header == "authorization" or field.header.startswith("x-portkey-")
+        assert field.header in {"authorization", ""} or field.header.startswith("x-portkey-")
         assert field.help.endswith(".")
         assert field.secret or field.pattern is not None
         assert not field.example or (field.pattern is not None and field.pattern.fullmatch(field.example))
@@ -112,6 +112,7 @@ def test_what_is_missing_is_named(provider: str, given: dict[str, Any], param: s
         ("bedrock", {"awsRoleArn": "arn:aws:iam::123456789012:role/r", "awsRegion": "eu-west-1", "awsS3Bucket": "files"}),
         ("vertex-ai", {"vertex_service_account_json": SERVICE_ACCOUNT, "vertexRegion": "global", "vertexStorageBucketName": "files"}),
         ("vertex-ai", {"vertex_service_account_json": "file:/run/sa.json", "vertexRegion": "us-east5", "vertexStorageBucketName": "files"}),
+        ("vertex-ai", {"vertexAuthMode": "machine", "vertexRegion": "us-east5", "vertexStorageBucketName": "files"}),
         *((name, {"key": CANARY}) for name, entry in PROVIDERS.items() if entry.ways == (("api_key",),)),
     ],
 )

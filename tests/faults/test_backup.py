@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Self
 from unittest.mock import patch
 
-import psutil
 import pytest
 
 from fileplane.files import durable
@@ -42,6 +41,7 @@ from support.backups import (
     snapshots_of,
 )
 from support.in_process import InProcess, in_process
+from support.limits import own_open_files
 from support.server import RunningServer, fileplane_environment, run_fileplane, running_server
 
 FEWEST_POINTS = 30
@@ -99,7 +99,7 @@ async def test_a_backup_that_is_interrupted_at_any_step_leaves_the_last_one_whol
     await collect(store, dropped)
     second, empty = await keep(store, b"second"), await keep(store, b"")
     earlier, later = ({file.sha256 for file in files} for files in ((first, dropped, kept), (first, kept, second, empty)))
-    descriptors = psutil.Process().num_fds()
+    opened = own_open_files(tmp_path)
 
     for point in count(1):
         directory = shutil.copytree(tmp_path / "base", tmp_path / "copy")
@@ -115,7 +115,7 @@ async def test_a_backup_that_is_interrupted_at_any_step_leaves_the_last_one_whol
             [found] = await snapshots_of(directory)
             assert len(later - found) == problems == int(plan.struck)
         assert await snapshots_of(directory), plan.calls[-1]
-        assert psutil.Process().num_fds() == descriptors
+        assert own_open_files(tmp_path) == opened
 
         report = await back_up(store, directory)
         assert report.tally.problem_count == 0

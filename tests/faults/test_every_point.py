@@ -9,7 +9,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from fileplane.errors import ClientDisconnected, StorageUnavailable
@@ -19,7 +18,6 @@ from fileplane.testing.faults import CancelledAt, Fails, Plan
 from support.expect import assert_file, assert_openai_error
 from support.in_process import InProcess, in_process, pieces
 from support.limits import MIB
-from support.polling import eventually_async
 from support.raw_http import FORM_TYPE, form_begin, form_end
 
 CONTENT = bytes(range(256)) * (5 * MIB // 2 // 256)
@@ -51,7 +49,6 @@ ERRORS = {
 async def test_an_upload_that_fails_at_any_call_is_refused_and_leaves_neither_row_nor_temporary(
     store: InProcess, error: Exception, status: int, code: str
 ):
-    descriptors = psutil.Process().num_fds()
     known: set[str] = set()
     for point in count(1):
         plan = Plan({point: Fails(error)})
@@ -61,7 +58,7 @@ async def test_an_upload_that_fails_at_any_call_is_refused_and_leaves_neither_ro
         assert_openai_error(answer, status, code, type="server_error")
         assert await store.recorded() == []
         assert await store.temporaries() == []
-        assert psutil.Process().num_fds() == descriptors
+        assert store.open_files() == []
         if "create_file" not in plan.calls:
             assert await store.blob_keys() == known
         known = await store.blob_keys()
@@ -101,14 +98,13 @@ EARLY_AND_LATE = pytest.mark.parametrize("late", [False, True], ids=["as the wai
 @EARLY_AND_LATE
 @pytest.mark.parametrize("abandoned", [False, True], ids=["complete", "abandoned by its client"])
 async def test_an_upload_that_is_cancelled_at_any_wait_leaves_a_whole_file_or_nothing(store: InProcess, *, abandoned: bool, late: bool):
-    descriptors = psutil.Process().num_fds()
     known: set[str] = set()
     for point in count(1):
         plan, cancelled = Plan({}), CancelledAt(point, late=late)
         work = store.with_faults(plan).files.create(store.principal, Origin(), _abandoned() if abandoned else _whole(), None)
         outcome = await _outcome(cancelled, work)
         await assert_sound(store)
-        assert psutil.Process().num_fds() == descriptors
+        assert store.open_files() == []
         if "create_file" not in plan.calls:
             assert await store.blob_keys() == known
         known = await store.blob_keys()
@@ -121,7 +117,6 @@ async def test_an_upload_that_is_cancelled_at_any_wait_leaves_a_whole_file_or_no
 
 async def test_a_download_that_fails_at_any_call_is_refused_or_broken_off_but_never_short(store: InProcess):
     file = (await store.files.create(store.principal, Origin(), _whole(), None)).file
-    descriptors = psutil.Process().num_fds()
     for point in count(1):
         plan = Plan({point: Fails(StorageUnavailable("The store does not answer."))})
         naughty = store.with_faults(plan)
@@ -133,7 +128,7 @@ async def test_a_download_that_fails_at_any_call_is_refused_or_broken_off_but_ne
             if not plan.struck:
                 break
             assert_openai_error(answer, 503, "storage_unavailable", type="server_error")
-        await eventually_async(lambda: psutil.Process().num_fds() == descriptors, "the file is let go of")
+        await store.assert_everything_is_closed()
     assert answer.content == CONTENT
     assert point > 5
 
@@ -141,7 +136,6 @@ async def test_a_download_that_fails_at_any_call_is_refused_or_broken_off_but_ne
 @EARLY_AND_LATE
 async def test_a_download_that_is_cancelled_at_any_wait_closes_its_file(store: InProcess, *, late: bool):
     file = (await store.files.create(store.principal, Origin(), _whole(), None)).file
-    descriptors = psutil.Process().num_fds()
 
     async def read() -> None:
         async with store.files.open(file) as reader:
@@ -150,7 +144,7 @@ async def test_a_download_that_is_cancelled_at_any_wait_closes_its_file(store: I
     for point in count(1):
         cancelled = CancelledAt(point, late=late)
         outcome = await _outcome(cancelled, read())
-        await eventually_async(lambda: psutil.Process().num_fds() == descriptors, "the file is closed")
+        await store.assert_everything_is_closed()
         if not cancelled.struck:
             break
         assert isinstance(outcome, asyncio.CancelledError)

@@ -23,6 +23,9 @@ from support.server import RunningServer, running_server, start_server
 SLICE = MIB
 SLICES = 4
 SYNCS = ("fsync", "fdatasync")
+OK, NOT_FOUND = 200, 404
+MOST_OTHERS = 3
+DATABASE_CALLS = ("pwrite64", "fdatasync")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,20 @@ def upload_in_halves(
     return trace, answer
 
 
+class Others:
+    """Faults that struck what a server records of itself, such as when a key was last used, and not the request. They are rare."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+
+    def met(self, trace: Trace) -> None:
+        self._seen += 1
+        injected = [call for call in trace.calls if call.injected]
+        assert injected
+        assert all(call.name in DATABASE_CALLS and "/fileplane.db" in call.path for call in injected), trace.log
+        assert self._seen <= MOST_OTHERS, trace.log
+
+
 UPLOAD_FAULTS = {
     "no room for a slice": ("write", ENOSPC, True),
     "a slice that cannot be written": ("write", EIO, True),
@@ -83,15 +100,22 @@ def test_an_upload_whose_disk_fails_at_any_call_is_refused_and_leaves_no_file(
 ):
     before = listed(server)
     idle = held_when_idle(server)
-    for nth in count(1):
+    others = Others()
+    nth = 1
+    while True:
         trace, answer = upload_in_halves(server, tmp_path / "trace.log", call, nth, action, on_temporary=on_temporary)
         if not trace.struck:
             break
+        if answer.status_code == OK:
+            others.met(trace)
+            before.insert(0, str(assert_file(answer)["id"]))
+            continue
         assert not trace.killed
         assert_refused(answer)
         assert listed(server) == before
         eventually_equal(lambda: temporaries_of(server), [], seconds=20)
         assert_never_synced_again(trace)
+        nth += 1
     assert nth > 1
     assert [assert_file(answer)["id"], *before] == listed(server)
     eventually_equal(lambda: held_when_idle(server), idle, seconds=20)
@@ -121,13 +145,21 @@ def test_a_delete_whose_disk_fails_at_any_call_is_refused_and_leaves_the_file(
     server: RunningServer, tmp_path: Path, call: str, action: str
 ):
     file_id = str(assert_file(upload(server, b"stays"))["id"])
-    for nth in count(1):
+    others = Others()
+    nth = 1
+    while True:
         with server.client() as client, traced(server, tmp_path / "trace.log", Fault(call, nth, action)) as trace:
             answer = client.delete(f"/files/{file_id}")
         if not trace.struck:
             break
+        if answer.status_code == OK:
+            others.met(trace)
+            assert content_of(server, file_id).status_code == NOT_FOUND
+            file_id = str(assert_file(upload(server, b"stays"))["id"])
+            continue
         assert_refused(answer)
         assert content_of(server, file_id).content == b"stays"
+        nth += 1
     assert nth > 1
     assert_deleted(answer, file_id)
     assert_consistent(server.data_dir, orphans_allowed=True)
@@ -138,6 +170,7 @@ def test_a_delete_whose_disk_fails_at_any_call_is_refused_and_leaves_the_file(
 def test_whatever_a_failed_commit_has_left_in_the_log_is_sound_after_a_restart(tmp_path: Path, call: str, action: str, every: int):
     data_dir = tmp_path / "data"
     running = start_server(data_dir)
+    others = Others()
     try:
         for nth in points(every):
             content = os.urandom(1000)
@@ -146,7 +179,10 @@ def test_whatever_a_failed_commit_has_left_in_the_log_is_sound_after_a_restart(t
                 answer = upload(running, content)
             if not trace.struck:
                 break
-            assert_refused(answer)
+            if answer.status_code == OK:
+                others.met(trace)
+            else:
+                assert_refused(answer)
             kill_at_once(running)
             assert_consistent(data_dir, orphans_allowed=True)
             running = start_server(data_dir, key=running.api_key)

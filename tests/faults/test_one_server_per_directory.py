@@ -14,7 +14,7 @@ from support.expect import assert_deleted, assert_file, assert_openai_error
 from support.limits import temporaries_of, worker_of
 from support.polling import eventually
 from support.raw_http import Connection, form_begin, form_end, form_length, head, upload_head, whole_form
-from support.server import RunningServer, running_server, start_server
+from support.server import RunningServer, running_server, start_server, wait_until_dead
 from support.starts import refused_start
 
 WORKERS = 2
@@ -47,8 +47,7 @@ def test_a_worker_whose_parent_was_killed_finishes_its_transfers_and_lets_nobody
             assert str(server.data_dir) in refused_start(server.data_dir)
             upload.send(form_end())
             file = assert_file(upload.answer(), bytes=len(content))
-        gone, _ = psutil.wait_procs(workers, LONGEST_STOP_SECONDS)
-        assert len(gone) == len(workers)
+        wait_until_dead(workers, LONGEST_STOP_SECONDS)
     finally:
         for worker in workers:
             with suppress(psutil.NoSuchProcess):

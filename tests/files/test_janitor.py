@@ -136,6 +136,34 @@ async def test_orphans_and_abandoned_uploads_go_when_they_are_old_enough(house: 
     assert not temporary.exists()
 
 
+async def test_the_bucket_is_walked_once_an_interval_by_whoever_is_there_and_never_forgotten(house: House) -> None:
+    interval = house.settings.sweep_interval_seconds
+
+    async def walks() -> bool:
+        plan = Plan({})
+        assert await house.janitor(plan).run("one", sweep=None) is not None
+        return "walk" in plan.calls
+
+    assert not await walks()
+    house.clock.advance(interval - 1)
+    assert not await walks()
+    house.clock.advance(1)
+    assert [await walks(), await walks()] == [True, False]
+    # One that fails is not taken for one that was made, and a clock that was set back delays none.
+    house.clock.advance(interval)
+    failing = house.janitor(Plan({number: Fails(StorageUnavailable("away")) for number in range(6, 20)}))
+    with suppress(StorageUnavailable):
+        await failing.run("one", sweep=None)
+    house.clock.advance(LEASE_SECONDS)
+    assert [await walks(), await walks()] == [True, False]
+    house.clock.advance(-DAY)
+    assert [await walks(), await walks()] == [True, False]
+    # `fileplane gc` counts as one.
+    house.clock.advance(interval)
+    await house.janitor().run("one")
+    assert not await walks()
+
+
 async def test_a_plan_changes_nothing(house: House) -> None:
     deleted, expired, orphan = await house.deleted(), await house.file(expires_after=HOUR), await house.blob()
     house.clock.advance(RETENTION)

@@ -36,7 +36,8 @@ from fileplane.routing.patterns import LONGEST_TEXT, MOST_STEPS, Pattern
 from fileplane.routing.plans import plan_route
 from fileplane.routing.resolution import provider_key_of, wanted_route
 from fileplane.routing.route_requests import read_route_request
-from fileplane.settings import Settings, SettingsError, load_settings
+from fileplane.setting_sources import load_settings
+from fileplane.settings import Settings, SettingsError
 from support.disposition import parse_disposition
 
 # It would have a line for almost every input.

@@ -32,7 +32,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str | None, str | None]] = {
     ),
     "a host that is a metadata service": ({"x-portkey-custom-host": "http://169.254.169.254/v1"}, 400, "invalid_value", None),
     "a host with a user": ({"x-portkey-custom-host": "http://user:pw@127.0.0.1/v1"}, 400, "invalid_value", "x-portkey-custom-host"),
-    "a provider without an adapter": ({"x-portkey-provider": "anthropic"}, 501, "unsupported_provider_operation", "x-portkey-provider"),
+    "a provider without an adapter": ({"x-portkey-provider": "databricks"}, 501, "unsupported_provider_operation", "x-portkey-provider"),
     "an unknown virtual key": ({"x-portkey-virtual-key": "nobody"}, 400, "invalid_value", "x-portkey-virtual-key"),
     "an unknown slug": ({"x-portkey-provider": "@nobody"}, 400, "invalid_value", "x-portkey-virtual-key"),
     "an unknown config": ({"x-portkey-config": "pc-nobody"}, 400, "invalid_value", "x-portkey-config"),

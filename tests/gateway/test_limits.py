@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from fileplane.access import Defaults, Limits
-from fileplane.app import open_metadata
+from fileplane.opening import open_metadata
 from fileplane.settings import Settings
 from fileplane.testing.metadata_store_suite import NOBODY
 from gateway.conftest import Fake, Project

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from gateway.conftest import Fake, Project
+from support.part_uploads import complete, created, sent
 
 MIB = 1 << 20
 SIZE = 300 * MIB
@@ -82,6 +84,26 @@ def test_large_files_cost_no_memory(project: Project) -> None:
         for piece in download.iter_raw():
             digest.update(piece)
     assert digest.digest() == hashlib.sha256(block * (SIZE // MIB)).digest()
+    assert peak() - before < ALLOWED
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("provider", ["openai", "groq"])
+def test_large_parts_of_uploads_cost_no_memory(project: Project, provider: str) -> None:
+    client, part = project.client, os.urandom(64 * MIB)
+    client.headers["x-portkey-virtual-key"] = project.virtual_key(provider=provider)
+
+    def peak() -> int:
+        return max(int(_status(process.pid)["VmHWM"].split()[0]) * 1024 for process in project.server.workers())
+
+    warm = created(client, MIB, purpose="batch")
+    complete(client, warm, [sent(client, warm, part[:MIB])])
+    before = peak()
+    upload_id = created(client, 3 * len(part), purpose="batch")
+    with ThreadPoolExecutor(3) as pool:
+        part_ids = list(pool.map(lambda _: sent(client, upload_id, part), range(3)))
+    done = complete(client, upload_id, part_ids)
+    assert (done.status_code, done.json()["file"]["bytes"]) == (200, 3 * len(part)), done.text
     assert peak() - before < ALLOWED
 
 

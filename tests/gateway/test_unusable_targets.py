@@ -35,7 +35,7 @@ def _closed(project: Project, neighbour: Project, why: str) -> dict[str, Any]:
     if why == "no longer there":
         return {"virtual_key": "nobody"}
     if why == "at a provider without an adapter":
-        return {"provider": "anthropic", "api_key": project.credential}
+        return {"provider": "databricks", "api_key": project.credential}
     if why == "at a provider without files":
         return {"provider": "deepseek", "api_key": project.credential}
     owner = neighbour if why == "of another project" else project
@@ -116,7 +116,11 @@ def test_a_saved_config_outlives_the_expiry_of_one_of_its_virtual_keys(project: 
     headers = {"x-portkey-config": saved}
     assert project.upload(headers).headers["x-portkey-last-used-option-index"] == "config.targets[0]"
     _changed(project, slugs[0], "expires_at = 1")
-    eventually(lambda: project.upload(headers).headers["x-portkey-last-used-option-index"] == "config.targets[1]", 10)
+    eventually(
+        lambda: project.upload(headers).headers["x-portkey-last-used-option-index"] == "config.targets[1]",
+        "the key is remembered for a moment only",
+        seconds=10,
+    )
 
 
 def test_what_is_wrong_with_the_document_itself_fails_the_whole(project: Project, fake: Fake) -> None:

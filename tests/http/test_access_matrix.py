@@ -11,10 +11,12 @@ import pytest
 
 from fileplane.access import ALL_SCOPES, ORGANISATION_SCOPES
 from fileplane.http.routes import OPERATIONS, Operation
+from fileplane.http.tus_handlers import TUS
 from fileplane.ids import new_api_key
-from support.bodies import BODIES
+from support.bodies import BODIES, completion_of
 from support.path_values import Values, existing, filled, ids_of, is_of_providers, is_there
 from support.timed_app import TimedApp, timed_app
+from support.tus import headers_of as tus_headers_of
 
 GUARDED = [operation for operation in OPERATIONS if operation.scope is not None]
 NAMING = [operation for operation in GUARDED if ids_of(operation.path)]
@@ -54,9 +56,15 @@ def ask(client: httpx2.Client, operation: Operation, values: Values, maker: http
     body: dict[str, object] = {}
     if name == "upload_file":
         body = {"data": {"purpose": "user_data"}, "files": {"file": ("some.txt", b"x")}}
+    elif name == "add_part":
+        body = {"files": {"data": ("upload", b"x")}}
+    elif name == "complete_upload":
+        body = {"json": completion_of(maker or client, values["upload_id"])}
     elif operation.takes is not None:
         made = BODIES.get(named(operation))
         body = {"json": {} if made is None else made(maker or client)}
+    if operation.path.startswith(TUS):
+        body = {"headers": tus_headers_of(operation.method)}
     return client.request(operation.method, f"http://in-process{filled(operation.path, values)}", **body)
 
 
@@ -65,11 +73,12 @@ def is_the_organisations(operation: Operation) -> bool:
 
 
 def is_of_the_control_plane(operation: Operation) -> bool:
-    return "file" not in operation.path and not is_of_providers(operation.path)
+    names = ("file", "upload", TUS)
+    return not any(name in operation.path for name in names) and not is_of_providers(operation.path)
 
 
 def succeeding(operation: Operation) -> int:
-    return 501 if is_of_providers(operation.path) else 200
+    return 501 if is_of_providers(operation.path) else operation.status
 
 
 def missing(operation: Operation) -> int:

@@ -7,6 +7,7 @@ import pytest
 
 from support.expect import assert_deleted, assert_file, assert_list, assert_openai_error
 from support.forms import upload, uploaded
+from support.part_uploads import complete, create, created, send_part, sent
 from support.timed_app import TimedApp, timed_app
 
 HOUR = 3_600
@@ -136,3 +137,20 @@ def test_a_clock_that_is_set_back_loses_no_file(app: TimedApp, api: httpx2.Clien
     assert_list(api.get("/files", params={"after": later["id"]}), [earlier["id"]], total=2)
     app.clock.advance(HOUR)
     assert_list(api.get("/files"), [later["id"]], total=1)
+
+
+def test_an_upload_in_parts_expires_to_the_second_and_its_room_is_free_after_the_next_pass(app: TimedApp, api: httpx2.Client):
+    upload_id = created(api, 900)
+    part_id = sent(api, upload_id, b"x" * 900)
+    app.clock.advance(HOUR - 1)
+    assert api.get(f"/uploads/{upload_id}").json()["status"] == "pending"
+    app.clock.advance(1)
+    shown = api.get(f"/uploads/{upload_id}").json()
+    assert (shown["status"], shown["parts"], shown["file"]) == ("expired", [], None)
+    for late in (send_part(api, upload_id, b"x"), complete(api, upload_id, [part_id]), api.post(f"/uploads/{upload_id}/cancel")):
+        assert_openai_error(late, 400, "upload_not_pending", param="id")
+    assert_openai_error(create(api, 900), 400, "storage_quota_exceeded", param="file")
+    done = app.collect()
+    assert done is not None
+    assert (done.uploads, done.parts, done.part_bytes) == (1, 1, 900)
+    assert create(api, 900).status_code == 200

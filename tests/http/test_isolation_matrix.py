@@ -24,6 +24,7 @@ from fileplane.settings import Settings
 from support.path_values import Values, deleted, existing, filled, ids_of, is_of_providers, is_there, unknown
 from support.statements import Statement, Statements, traced_statements
 from support.timed_app import TimedApp, timed_app
+from support.tus_schema import teach_bytes
 
 DOCUMENT = document(Settings())
 # Of what only providers have, tests/gateway/test_jobs_isolation.py asks.
@@ -46,6 +47,9 @@ FORMS = 6
 FILE = "/v1/files/{file_id}"
 VARYING = {"x-request-id", "date"}
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+
+
+teach_bytes()
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,7 @@ def forms_of(method: str, path: str) -> list[Form]:
 
 SENT = {"method", "url", "headers", "params", "data", "json", "files"}
 KEPT_HEADERS = {"content-type", "range", "if-range", "if-none-match", "if-match", "idempotency-key"}
+KEPT_HEADERS |= {"tus-resumable", "upload-offset", "upload-length", "upload-checksum"}
 
 
 def named(entry: object) -> str:

@@ -22,7 +22,7 @@ from support.expect import assert_file, assert_openai_error
 from support.limits import worker_of
 from support.polling import eventually
 from support.raw_http import Connection, form_begin, form_length, upload_head
-from support.server import RunningServer, fileplane_environment, running_server
+from support.server import RunningServer, fileplane_environment, running_server, wait_until_dead
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 FORM = {"purpose": "user_data"}
@@ -93,8 +93,8 @@ def test_no_label_names_a_project_a_file_or_a_key(server: RunningServer):
         "source": {"read", "verify", "scrub"},
         "disk": {"blobs", "database"},
         "version": {__version__},
-        "outcome": {"exported", "dropped", "failed"},
-        "kind": {"file", "orphan", "temporary", "missing_blob", "wrong_size", "wrong_content", "unreadable_blob", "invalid_key"},
+        "outcome": {"exported", "dropped", "failed", "deleted", "gone"},
+        "kind": {"file", "orphan", "part", "temporary", "missing_blob", "wrong_size", "wrong_content", "unreadable_blob", "invalid_key"},
     }
     for _, labels in scrape(server):
         for label, shown in labels:
@@ -169,7 +169,7 @@ def test_the_numbers_of_a_server_do_not_outlive_it_whatever_its_end(tmp_path: Pa
         workers = server.workers()
         server.process.send_signal(signal.SIGKILL)
         server.process.wait(10)
-        psutil.wait_procs(workers, 20)
+        wait_until_dead(workers, 20)
         assert not directory.exists()
     with running_server(tmp_path / "killed", workers=2) as killed:
         (directory,) = metrics_directories_of(killed)
@@ -203,6 +203,27 @@ def test_the_room_that_a_worker_takes_at_its_start_is_enough_for_every_label(tmp
     script = EVERY_LABEL.replace("metrics_classes", "('none', '1xx', '2xx', '3xx', '4xx', '5xx')")
     environment = fileplane_environment(PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+STARTING = """
+import pathlib
+from fileplane import metrics
+write_bytes = pathlib.Path.write_bytes
+scrapes = []
+def watched(path, data):
+    path.touch()
+    scrapes.append(metrics.render_metrics())
+    write_bytes(path, data)
+pathlib.Path.write_bytes = watched
+metrics.start_metrics()
+assert len(scrapes) == len(metrics._FILE_BYTES)
+"""
+
+
+def test_the_metrics_are_told_at_each_moment_of_a_workers_start(tmp_path: Path):
+    environment = fileplane_environment(PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", STARTING], env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 
 

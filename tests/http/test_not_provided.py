@@ -69,7 +69,7 @@ def test_nothing_that_is_there_is_among_what_is_not():
         assert not [operation.path for operation in OPERATIONS if pattern.fullmatch(operation.path)]
 
 
-@pytest.mark.parametrize("path", ["/promptsx", "/admin", "/admin/userss", "/chat/completions", "/batch", "/uploads", "/models"])
+@pytest.mark.parametrize("path", ["/promptsx", "/admin", "/admin/userss", "/chat/completions", "/batch", "/uploadsx", "/models"])
 def test_what_only_looks_like_it_is_unknown_as_ever(server: RunningServer, path: str):
     response = httpx2.get(f"{server.base_url}{path}", headers=server.headers, trust_env=False, verify=False)
     assert_openai_error(response, 404, "unknown_url")

@@ -207,7 +207,7 @@ def test_every_kind_of_answer_is_in_the_document(tenant: Tenant):
         (200, api.head(f"{path}/content")),
         (304, api.head(f"{path}/content", headers={"if-none-match": etag})),
         (401, api.head(f"{path}/content", headers={"authorization": "none"})),
-        (501, api.head(f"{path}/content", headers={"x-portkey-provider": "anthropic"})),
+        (501, api.head(f"{path}/content", headers={"x-portkey-provider": "databricks"})),
         (200, api.head(path)),
         (400, send(api, form(purpose))),
         (400, send(api, form(part(b'name="file"', b"x")))),

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
+from schemathesis.schemas import BaseSchema
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     negative_data_rejection,
@@ -29,15 +30,19 @@ from fileplane import errors
 from fileplane.access import ORGANISATION_SCOPES
 from fileplane.http.openapi import document
 from fileplane.http.routes import OPERATIONS, Operation
+from fileplane.http.tus_handlers import TUS
 from fileplane.model import INPUT_PURPOSES
 from fileplane.settings import Settings
-from support.bodies import BODIES
+from support.bodies import BODIES, completion_of
 from support.contract import Contract
 from support.path_values import deleted, existing, ids_of, is_of_providers, unknown
 from support.projects import new_tenant_key
 from support.server import RunningServer, running_server
 from support.server_log import assert_no_trouble
 from support.tenants import NewTenant, Tenant
+from support.tus_schema import teach_bytes
+
+teach_bytes()
 
 # Not among them: that whatever the document admits is accepted. It leaves open which purposes there are and which files exist.
 CHECKS = [
@@ -49,7 +54,10 @@ CHECKS = [
 ]
 FEW, MANY = 40, 500
 # What only providers have is held against the document by every call of tests/support/jobs.py.
-PROVIDED = [one for one in OPERATIONS if errors.NotProvided not in one.fails_with and not is_of_providers(one.path)]
+# What tus has is more than a document can say; the answers of tests/http/test_tus.py are held against it, too.
+PROVIDED = [
+    one for one in OPERATIONS if errors.NotProvided not in one.fails_with and not is_of_providers(one.path) and not one.path.startswith(TUS)
+]
 MOST_LISTED = 100
 
 HOSTILE_TOKENS = [
@@ -89,11 +97,13 @@ HOSTILE_IDS = [
     "file-0190000000007000800000000000000G",
 ]
 
-
 # Cases at the edges of every schema, and methods that no path has, as they are enumerated from the document of the same settings.
 BOUNDARIES = schemathesis.openapi.from_dict(document(Settings(max_list_limit=MOST_LISTED)))
 BOUNDARIES.config.phases.fuzzing.enabled = False
 BOUNDARIES.config.phases.examples.enabled = False
+# What is not of tus 1.0.0 is refused as tus has it.
+for _check in (BOUNDARIES.config.checks.negative_data_rejection, BOUNDARIES.config.checks.missing_required_header):
+    _check.expected_statuses = [*_check.expected_statuses, "412"]
 
 
 def named(operation: Operation) -> str:
@@ -120,13 +130,11 @@ def _mend(body: dict[str, Any]) -> bool:
 class Explored:
     """A server with its document, and two tenants; :meth:`explore` sends one operation whatever can be made for it."""
 
-    def __init__(self, tenant: Tenant, other: Tenant) -> None:
+    def __init__(self, schema: BaseSchema, session: requests.Session, tenant: Tenant, other: Tenant) -> None:
+        self.schema = schema
+        self.session = session
         self.tenant = tenant
         self.other = other
-        document = httpx2.get(f"{tenant.server.url}/openapi.json", trust_env=False, verify=False).json()
-        self.schema = schemathesis.openapi.from_dict(document)
-        self.session = requests.Session()
-        self.session.trust_env = False
         self.answered: Counter[int] = Counter()
         self.organisation = httpx2.Client(base_url=tenant.server.base_url, headers=tenant.server.headers, trust_env=False, verify=False)
 
@@ -183,7 +191,10 @@ class Explored:
         made = BODIES.get(named(operation))
         if made is None or not data.draw(st.booleans(), label="a good body"):
             return False
-        case.body = made(self.tenant.client)
+        if operation.path.endswith("/complete"):
+            case.body = completion_of(self.tenant.client, str(case.path_parameters["upload_id"]))
+        else:
+            case.body = made(self.tenant.client)
         return True
 
     def _give_meaning(self, case: schemathesis.Case, data: st.DataObject) -> bool:
@@ -221,11 +232,24 @@ def explored_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
         assert_no_trouble(running)
 
 
+@pytest.fixture(scope="module")
+def schema(explored_server: RunningServer) -> BaseSchema:
+    """The document of the server."""
+    return schemathesis.openapi.from_dict(httpx2.get(f"{explored_server.url}/openapi.json", trust_env=False, verify=False).json())
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    """Connections that last from case to case."""
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
 @pytest.fixture
-def explored(new_tenant: NewTenant, explored_server: RunningServer) -> Iterator[Explored]:
-    explored = Explored(new_tenant(explored_server), new_tenant(explored_server))
+def explored(schema: BaseSchema, session: requests.Session, new_tenant: NewTenant, explored_server: RunningServer) -> Iterator[Explored]:
+    explored = Explored(schema, session, new_tenant(explored_server), new_tenant(explored_server))
     yield explored
-    explored.session.close()
     explored.organisation.close()
 
 
@@ -261,8 +285,10 @@ def test_every_answer_is_one_that_the_document_shows(explored: Explored, operati
 
 
 @BOUNDARIES.parametrize()
-def test_every_answer_at_the_edges_of_the_document_is_one_that_it_shows(case: schemathesis.Case, boundary_tenant: Tenant):
-    response = case.call(base_url=boundary_tenant.server.url, headers=boundary_tenant.headers)
+def test_every_answer_at_the_edges_of_the_document_is_one_that_it_shows(
+    case: schemathesis.Case, boundary_tenant: Tenant, session: requests.Session
+):
+    response = case.call(base_url=boundary_tenant.server.url, session=session, headers=boundary_tenant.headers)
     # What is not provided is answered 501, as documented.
     excluded = [not_a_server_error] if response.status_code == 501 else []
     case.validate_response(response, excluded_checks=[positive_data_acceptance, *excluded])

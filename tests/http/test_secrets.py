@@ -70,7 +70,7 @@ HEADERS = {
     "a wrong key": [bearer(WRONG_KEY)],
     "a wrong scheme": [("Authorization", f"Basic {WRONG_KEY}")],
     "a provider": [bearer(CANARY_KEY), ("x-portkey-provider", "openai"), ("x-portkey-virtual-key", PROVIDER_KEY)],
-    "a provider without an adapter": [("x-portkey-api-key", CANARY_KEY), bearer(PROVIDER_KEY), ("x-portkey-provider", "anthropic")],
+    "a provider without an adapter": [("x-portkey-api-key", CANARY_KEY), bearer(PROVIDER_KEY), ("x-portkey-provider", "databricks")],
     "a config": [bearer(CANARY_KEY), ("x-portkey-config", f'{{"api_key":"{PROVIDER_KEY}"}}')],
     "a hostile request id": [bearer(CANARY_KEY), ("x-request-id", f"key={WRONG_KEY}")],
     "an encoding": [bearer(CANARY_KEY), ("Content-Encoding", WRONG_KEY)],

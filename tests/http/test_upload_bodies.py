@@ -182,7 +182,7 @@ def test_a_client_that_asks_for_leave_is_told_to_continue_and_then_answered(tena
 REFUSED_UNREAD = {
     "no key": ({"Authorization": "Basic eA=="}, 401, None, None),
     "a wrong key": ({"Authorization": "Bearer fpk_wrong"}, 401, "invalid_api_key", None),
-    "a provider": ({"x-portkey-provider": "anthropic"}, 501, "unsupported_provider_operation", "x-portkey-provider"),
+    "a provider": ({"x-portkey-provider": "databricks"}, 501, "unsupported_provider_operation", "x-portkey-provider"),
     "another media type": ({"Content-Type": "application/json"}, 415, "unsupported_media_type", "content-type"),
     "an encoding": ({"Content-Encoding": "gzip"}, 415, "unsupported_media_type", "content-encoding"),
     "no boundary": ({"Content-Type": "multipart/form-data"}, 400, "invalid_value", "content-type"),

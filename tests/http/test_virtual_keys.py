@@ -41,6 +41,7 @@ def test_a_virtual_key_has_portkeys_shape_and_no_secret(tenant: Tenant) -> None:
         "model_config": {"openaiProject": "proj-1", "openaiOrganization": "org-1", "customHost": "https://a.example/v1"},
         "custom_host": "https://a.example/v1",
         "sharing": "project",
+        "keep_copy": False,
         "integration_id": None,
         "references": {},
         "workspace_id": tenant.key.project_id,

@@ -15,6 +15,7 @@ from fileplane.server import TRACING_PACKAGES
 from support.collector import Collector, ReceivedSpan, running_collector
 from support.documents import read
 from support.expect import assert_file
+from support.limits import worker_of
 from support.metrics import samples_of
 from support.polling import eventually
 from support.server import RunningServer, fileplane_environment, free_port, run_fileplane, running_server
@@ -172,12 +173,18 @@ def test_a_share_of_nothing_traces_only_what_callers_have_sampled(tmp_path: Path
 
 def test_what_was_traced_last_is_sent_before_the_server_ends_by_each_worker(tmp_path: Path, collector: Collector):
     with running_server(tmp_path / "data", otlp_endpoint=collector.endpoint, workers=2) as server:
-        sent = []
-        for _ in range(40):  # each on a connection of its own, so that both workers get some
-            answer = httpx2.get(f"{server.base_url}/files", headers=server.headers, trust_env=False)
-            sent.append(answer.headers["x-request-id"])
+        sent: dict[int | None, str] = {}
+
+        def asked() -> int:
+            with server.client() as client:  # a connection of its own, which whichever worker is first accepts
+                answer = client.get("/files")
+                _, port = answer.extensions["network_stream"].get_extra_info("client_addr")
+                sent[worker_of(server, port)] = answer.headers["x-request-id"]
+            return len(sent)
+
+        eventually(lambda: asked() == 2, "both workers have answered", seconds=30)
         assert server.terminate() == 0
-        spans = [collector.request(request_id) for request_id in sent]
+        spans = [collector.request(request_id) for request_id in sent.values()]
     assert None not in spans
     assert len({span.resource["service.instance.id"] for span in spans if span is not None}) == 2
 

@@ -38,6 +38,16 @@ async def call(egress: Egress, fake: FakeProvider, credential: str, **fields: An
 
 
 @asynccontextmanager
+async def taken(slots: ConnectionSlots, host: str, caller: str, seconds: float) -> AsyncIterator[None]:
+    slot = slots.slot(host, caller)
+    await slot.take(seconds)
+    try:
+        yield
+    finally:
+        slot.leave()
+
+
+@asynccontextmanager
 async def hanging(egress: Egress, fake: FakeProvider, count: int, caller: str) -> AsyncIterator[None]:
     """So many calls of one caller that are not answered, each with another credential; those that can be are on their way."""
     fake.plan(Fault("hang_before", times=count))
@@ -99,18 +109,18 @@ async def test_a_host_gets_half_of_all_whoever_calls():
     slots = ConnectionSlots(8)
     async with AsyncExitStack() as stack:
         for number in range(4):
-            await stack.enter_async_context(slots.taken("busy.example", f"caller {number}", 1))
+            await stack.enter_async_context(taken(slots, "busy.example", f"caller {number}", 1))
         with pytest.raises(TimeoutError):
-            await stack.enter_async_context(slots.taken("busy.example", "caller 4", MOMENT))
-        await stack.enter_async_context(slots.taken("other.example", "caller 4", 1))
+            await stack.enter_async_context(taken(slots, "busy.example", "caller 4", MOMENT))
+        await stack.enter_async_context(taken(slots, "other.example", "caller 4", 1))
 
 
 async def test_nothing_is_remembered_of_those_that_have_gone_however_they_went():
     slots = ConnectionSlots(8)
     async with AsyncExitStack() as stack:
         for _ in range(2):
-            await stack.enter_async_context(slots.taken("a.example", "caller", 1))
-        waiting = [asyncio.ensure_future(stack.enter_async_context(slots.taken("a.example", "caller", 60))) for _ in range(3)]
+            await stack.enter_async_context(taken(slots, "a.example", "caller", 1))
+        waiting = [asyncio.ensure_future(stack.enter_async_context(taken(slots, "a.example", "caller", 60))) for _ in range(3)]
         await asyncio.sleep(0)
         for task in waiting:
             task.cancel()
@@ -118,4 +128,4 @@ async def test_nothing_is_remembered_of_those_that_have_gone_however_they_went()
     assert (slots._of_callers._kept, slots._of_hosts._kept) == ({}, {})
     async with AsyncExitStack() as stack:
         for number in range(8):
-            await stack.enter_async_context(slots.taken(f"{number % 2}.example", number, 1))
+            await stack.enter_async_context(taken(slots, f"{number % 2}.example", f"caller {number}", 1))

@@ -8,7 +8,8 @@ import pytest
 
 from fileplane.errors import InvalidValue
 from fileplane.providers.egress_policy import EgressPolicy, parse_base_url, place_of
-from fileplane.settings import SettingsError, load_settings
+from fileplane.setting_sources import load_settings
+from fileplane.settings import SettingsError
 
 PUBLIC = ["93.184.215.14", "8.8.8.8", "2606:4700::6810:85e5", "::ffff:8.8.8.8"]
 INSIDE = [

@@ -151,3 +151,19 @@ async def test_a_file_is_found_by_every_word_of_ours_that_its_provider_has_one_w
     for purpose in ours:
         page = await listed(answer, RemoteQuery(purpose=purpose), NEAR[name])
         assert [(file.id, file.purpose) for file in page.files] == [("file-1", purpose)]
+
+
+async def test_tokens_that_never_end_are_followed_within_a_bound():
+    asked: list[str] = []
+
+    def answer(query: Mapping[str, str]) -> Any:
+        asked.append(query.get("page", ""))
+        return {"data": [], "next_page": f"page_{len(asked)}"}
+
+    tokens = Capabilities(max_list_limit=1_000, paging=Paging.TOKEN)
+    dialect = Dialect("x", "X", "https://x.example", tokens, order=ListOrder.NEWEST_FIRST, page_token=("page", "next_page"))
+    assert (await listed(answer, RemoteQuery(), dialect)).files == ()
+    assert len(asked) == 1_000
+    assert asked[:3] == ["", "page_1", "page_2"]
+    with pytest.raises(UnsupportedProviderOperation):
+        await listed(answer, RemoteQuery(newest_first=False), dialect)

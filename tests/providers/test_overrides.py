@@ -20,7 +20,8 @@ from fileplane.providers.near import NEAR
 from fileplane.providers.overriding import overridden, require_known
 from fileplane.providers.registry import Registry
 from fileplane.secrets.values import Secret
-from fileplane.settings import Settings, SettingsError, load_settings
+from fileplane.setting_sources import load_settings
+from fileplane.settings import Settings, SettingsError
 from fileplane.testing.fake_provider import FakeProvider, fake_provider
 from support.server import fileplane_environment, free_port
 
@@ -82,6 +83,24 @@ async def test_an_upload_goes_by_it():
             await egress.close()
 
 
+@pytest.mark.parametrize(("flavour", "name"), [("anthropic", "anthropic"), ("gemini", "google")])
+async def test_it_holds_for_providers_whose_apis_are_their_own(flavour: str, name: str):
+    async with fake_provider(flavour) as fake:
+        text = provider_overrides({name: {"base_url": fake.base_url, "max_bytes": 4, "purposes": ["batch"]}})
+        egress = Egress(Settings(egress_allow=("127.0.0.1",)))
+        try:
+            provider, target = Registry(egress, text).get(name), Target(name, {"api_key": Secret("key-1")})
+            with pytest.raises(FileTooLarge):
+                await provider.upload(target, upload(b"12345"))
+            with pytest.raises(InvalidValue):
+                await provider.upload(target, upload(b"1", purpose="evals"))
+            assert fake.requests == []
+            made = await provider.upload(target, upload(b"1234"))
+            assert [file.id for file in (await provider.list(target, RemoteQuery())).files] == [made.id]
+        finally:
+            await egress.close()
+
+
 def upload(content: bytes, purpose: str = "batch") -> RemoteUpload:
     async def pieces() -> Any:
         yield content
@@ -130,7 +149,7 @@ def test_what_does_not_fit_is_refused_with_what_would(value: str, said: str):
     "value",
     [
         {"nobody": {"max_bytes": 1}},
-        {"anthropic": {"max_bytes": 1}},
+        {"databricks": {"max_bytes": 1}},
         {"azure-openai": {"base_url": "https://x.example"}},
         {"groq": {"default_list_limit": 200}},
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -78,5 +79,25 @@ def test_a_refusal_that_says_nothing_of_itself_has_the_documented_code(body: byt
     assert refusal(400, {}, b'{"error": {"message": "No.", "code": null}}').code is None
 
 
+def test_cloud_storage_s_reason_is_the_code():
+    body = b'{"error": {"code": 403, "message": "No.", "errors": [{"message": "No.", "domain": "global", "reason": "forbidden"}]}}'
+    assert (refusal(403, {}, body).message, refusal(403, {}, body).code) == ("No.", "forbidden")
+    for errors in (b"[]", b"1", b"[1]", b'[{"reason": 1}]'):
+        assert refusal(403, {}, body.replace(body[body.index(b"[") : -2], errors)).code is None
+
+
 def test_only_a_conflict_and_what_is_not_implemented_are_final_among_what_sdks_repeat():
     assert {status for status in range(400, 600) if refusal(status, {}, b"").definitive} == {409, 501}
+
+
+def test_anthropic_s_code_stands_among_the_details_and_google_s_is_a_word_beside_a_number():
+    details = {"error_code": "file_not_downloadable"}
+    said = {"type": "error", "error": {"type": "invalid_request_error", "message": "No.", "details": details}, "request_id": "req_1"}
+    error = refusal(400, {}, json.dumps(said).encode())
+    assert (error.status, error.type, error.code, error.message) == (400, "invalid_request_error", "file_not_downloadable", "No.")
+    said = {"error": {"code": 403, "message": "No.", "status": "PERMISSION_DENIED", "details": [{"@type": "x"}]}}
+    error = refusal(403, {}, json.dumps(said).encode())
+    assert (error.status, error.type, error.code) == (403, "permission_error", "PERMISSION_DENIED")
+    for details in ("x", [], {"error_code": "two words"}, {"error_code": ["x"]}, {}):
+        said = {"type": "error", "error": {"message": "No.", "details": details}}
+        assert refusal(400, {}, json.dumps(said).encode()).code is None

@@ -1,11 +1,13 @@
-"""One server, one set of input files, and each SDK's process run once: the tests look at what it saw."""
+"""One server of each kind, one set of input files, and each SDK's process run once: the tests look at what it saw."""
 
 from __future__ import annotations
 
+import base64
 import functools
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +16,16 @@ import pytest
 
 from sdk.inputs import MEBIBYTE, write_inputs
 from sdk.processes import CLIENTS, OPENAI_CLIENTS, PORTKEY_CLIENTS, Job, Outcome, perform
+from support.object_servers import seaweedfs
 from support.polling import eventually
+from support.postgres import PostgresServer
 from support.projects import new_key
 from support.server import RunningServer, running_server
 
 LOG_SECONDS = 10
 LISTED_FILES = 25
+MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
+CLUSTER = pytest.param("cluster", marks=[pytest.mark.full, pytest.mark.cluster])
 
 
 @dataclass(frozen=True)
@@ -37,18 +43,35 @@ def input_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_inputs(tmp_path_factory.mktemp("input"))
 
 
+@pytest.fixture(scope="session", params=["disk", CLUSTER])
+def sdk_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server on SQLite and the disk, or on PostgreSQL and SeaweedFS.
+
+    Its batch files must be small, so that a file can be too large without being huge.
+    """
+    folder = tmp_path_factory.mktemp("sdk-server")
+    with ExitStack() as stack:
+        engines: dict[str, object] = {}
+        if request.param == "cluster":
+            postgres: PostgresServer = request.getfixturevalue("postgres")
+            store = stack.enter_context(seaweedfs(folder / "weed"))
+            engines = {"database_url": postgres.url(postgres.new_database()), "master_key": MASTER_KEY}
+            engines |= {"blob_store": store.location, "variables": store.environment}
+        yield stack.enter_context(running_server(folder / "data", max_batch_file_bytes=MEBIBYTE, **engines))
+
+
 @pytest.fixture(scope="session")
-def sdk_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server whose batch files must be small, so that a file can be too large without being huge."""
-    with running_server(tmp_path_factory.mktemp("sdk-server") / "data", max_batch_file_bytes=MEBIBYTE) as running:
-        yield running
+def server(sdk_server: RunningServer) -> RunningServer:
+    """In this folder, that one."""
+    return sdk_server
 
 
 @pytest.fixture(scope="session")
 def keys(sdk_server: RunningServer) -> Keys:
     """Keys of projects that no other test uses."""
-    reader = new_key(sdk_server.data_dir, scopes=frozenset({"files.read"}))
-    pages, untouched = new_key(sdk_server.data_dir), new_key(sdk_server.data_dir)
+    database_url = sdk_server.settings.get("FILEPLANE_DATABASE_URL")
+    reader = new_key(sdk_server.data_dir, scopes=frozenset({"files.read"}), database_url=database_url)
+    pages, untouched = (new_key(sdk_server.data_dir, database_url=database_url) for _ in range(2))
     return Keys(reader.plain, pages.plain, untouched.plain)
 
 

@@ -107,7 +107,7 @@ def environment(**values: str) -> dict[str, str]:
     return kept | {"PYTHONUTF8": "1"} | values
 
 
-def run(command: tuple[str, ...], *, given: str = "", folder: Path = FOLDER, **variables: str) -> str:
+def run(command: tuple[str, ...], *, given: str = "", folder: Path = FOLDER, seconds: int = SECONDS, **variables: str) -> str:
     """Standard output of a program that ran in ``folder`` and ended well."""
     result = subprocess.run(
         command,
@@ -116,7 +116,7 @@ def run(command: tuple[str, ...], *, given: str = "", folder: Path = FOLDER, **v
         env=environment(**variables),
         capture_output=True,
         encoding="utf-8",
-        timeout=SECONDS,
+        timeout=seconds,
         check=False,
     )
     assert result.returncode == 0, f"{command} ended with {result.returncode}:\n{result.stdout}\n{result.stderr}"

@@ -35,7 +35,7 @@ def test_an_example_of_the_readme_runs_unchanged_and_cleans_up(heading: str, ser
     assert SHOWN_URL in program
     shutil.copy(README, tmp_path)
     (tmp_path / "node_modules").symlink_to(FOLDER / "node" / "node_modules")
-    key = new_key(server.data_dir).plain
+    key = new_key(server.data_dir, database_url=server.settings.get("FILEPLANE_DATABASE_URL")).plain
     output = run((*PROGRAMS[heading], program.replace(SHOWN_URL, server.url)), folder=tmp_path, FILEPLANE_API_KEY=key)
     assert "README.md" in output or UUID7.search(output)
     with server.client(key) as client:

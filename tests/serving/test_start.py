@@ -12,11 +12,20 @@ import sys
 from pathlib import Path
 
 import httpx2
-import psutil
 import pytest
 
 from support.expect import assert_file, assert_openai_error
-from support.server import RunningServer, fileplane_environment, free_port, run_fileplane, running_server, start_server, wait_until_ready
+from support.polling import eventually
+from support.server import (
+    RunningServer,
+    fileplane_environment,
+    free_port,
+    run_fileplane,
+    running_server,
+    start_server,
+    wait_until_dead,
+    wait_until_ready,
+)
 
 TLS = Path(__file__).parents[1] / "support" / "tls"
 
@@ -110,13 +119,24 @@ def test_a_worker_that_was_killed_is_replaced_and_no_file_is_lost(tmp_path: Path
         assert client.get(f"/files/{file['id']}/content").content == b"kept"
 
 
+def test_a_worker_that_starts_while_its_supervisor_is_killed_ends_too(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data") as server:
+        (worker,) = server.workers()
+        worker.kill()
+        worker.wait(30)
+        eventually(lambda: [one for one in server.workers() if one != worker], "another begins", seconds=30)
+        started = server.workers()
+        server.process.kill()
+        server.process.wait(30)
+    wait_until_dead(started)
+
+
 def test_workers_whose_supervisor_was_killed_leave_the_data_directory_to_the_next_server(tmp_path: Path) -> None:
     server = start_server(tmp_path / "data")
     workers = server.workers()
     server.process.kill()
     server.process.wait(30)
-    psutil.wait_procs(workers, 30)
-    assert not any(worker.is_running() for worker in workers)
+    wait_until_dead(workers)
     with running_server(tmp_path / "data") as again:
         assert httpx2.get(f"{again.url}/readyz", trust_env=False).status_code == 200
 

@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from fileplane.__main__ import _Runtime
 from fileplane.blobs import local_disk
 from fileplane.blobs.base import BlobStore
 from fileplane.clock import SystemClock
@@ -19,11 +18,12 @@ from fileplane.files.restore import restore
 from fileplane.ids import new_blob_key
 from fileplane.metadata.base import MetadataStore
 from fileplane.model import File, KeptFile, NewFile, Origin, Remains
+from fileplane.runtime import ServerRuntime
 from fileplane.settings import Settings
 from fileplane.testing.faults import NaughtyBlobStore, NaughtyMetadataStore, Plan
 from support.in_process import InProcess
 
-RUNTIME = _Runtime()
+RUNTIME = ServerRuntime()
 NOBODY = Origin()
 
 

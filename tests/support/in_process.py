@@ -16,7 +16,6 @@ from starlette.types import Message
 
 from fileplane import logs
 from fileplane.access import ALL_SCOPES, Principal
-from fileplane.app import BLOBS_NAME, DATABASE_NAME
 from fileplane.blobs.local import LocalBlobStore
 from fileplane.clock import SystemClock
 from fileplane.control.api_keys import ApiKeys
@@ -27,6 +26,10 @@ from fileplane.files.janitor import Janitor
 from fileplane.files.native import NativeFiles
 from fileplane.files.remote import RemoteFiles
 from fileplane.files.remote_jobs import RemoteJobs
+from fileplane.files.resumable import ResumableUploads
+from fileplane.files.routed_uploads import RoutedUploads
+from fileplane.files.settling import Settler
+from fileplane.files.uploads import NativeUploads
 from fileplane.http.auth import Authenticator, principal_of
 from fileplane.http.call import Services
 from fileplane.http.edge import Edge
@@ -36,11 +39,15 @@ from fileplane.ids import hash_api_key
 from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import prepare_database
 from fileplane.model import File, FileQuery
+from fileplane.opening import BLOBS_NAME, DATABASE_NAME
 from fileplane.providers.egress import Egress
 from fileplane.providers.registry import Registry
 from fileplane.secrets.vault import Vault
 from fileplane.settings import Settings
 from fileplane.testing.faults import NaughtyBlobStore, NaughtyMetadataStore, Plan
+from fileplane.uploads import manifest_of
+from support.limits import own_open_files
+from support.polling import eventually_equal_async
 
 KEY = "fpk_in_process_9f8e7d6c5b4a39281706f5e4d3c2b1a0"
 
@@ -56,6 +63,10 @@ class InProcess:
     files: NativeFiles
     app: Edge
     vault: Vault
+    settler: Settler
+    uploads: NativeUploads
+    janitor: Janitor
+    resumable: ResumableUploads
 
     def with_faults(self, plan: Plan) -> InProcess:
         """The same stores, behind another plan."""
@@ -67,7 +78,13 @@ class InProcess:
         return list(page.files)
 
     async def content(self, file: File) -> bytes:
-        async with self.blobs.open(file.blob_key) as reader:
+        upload_id = manifest_of(file.blob_key)
+        if upload_id is None:
+            return await self._blob(file.blob_key)
+        return b"".join([await self._blob(part.blob_key) for part in await self.metadata.manifest_parts(file.project_id, upload_id)])
+
+    async def _blob(self, key: str) -> bytes:
+        async with self.blobs.open(key) as reader:
             return b"".join([piece async for piece in reader])
 
     async def temporaries(self) -> list[str]:
@@ -75,6 +92,14 @@ class InProcess:
 
     async def blob_keys(self) -> set[str]:
         return {info.key async for info in self.blobs.walk() if info.committed}
+
+    def open_files(self) -> list[str]:
+        """What this process has open of the blob store."""
+        return own_open_files(self.settings.data_dir / BLOBS_NAME)
+
+    async def assert_everything_is_closed(self) -> None:
+        """Soon at least: a thread may still be at it."""
+        await eventually_equal_async(self.open_files, [])
 
     async def upload(self, body: AsyncIterator[bytes], content_type: str) -> httpx2.Response:
         """POST /v1/files with the pieces of ``body`` as they come."""
@@ -153,7 +178,11 @@ def _assemble(
     settings: Settings, blobs: LocalBlobStore, metadata: SqliteMetadataStore, principal: Principal, plan: Plan, vault: Vault
 ) -> InProcess:
     naughty_blobs, naughty_metadata = NaughtyBlobStore(blobs, plan), NaughtyMetadataStore(metadata, plan)
-    files = NativeFiles(naughty_metadata, naughty_blobs, Janitor(naughty_metadata, naughty_blobs, SystemClock(), settings), settings)
+    janitor = Janitor(naughty_metadata, naughty_blobs, SystemClock(), settings)
+    files = NativeFiles(naughty_metadata, naughty_blobs, janitor, settings)
+    settler = Settler(naughty_metadata, naughty_blobs, settings)
+    uploads = NativeUploads(naughty_metadata, naughty_blobs, janitor, settler, settings, SystemClock())
+    resumable = ResumableUploads(naughty_metadata, naughty_blobs, janitor, settler, uploads, settings, SystemClock())
     authenticator = Authenticator(naughty_metadata, SystemClock(), settings.key_cache_seconds)
     credentials = credentials_over(naughty_metadata, vault, settings)
     services = Services(
@@ -161,8 +190,10 @@ def _assemble(
         naughty_metadata,
         naughty_blobs,
         files,
+        uploads,
+        resumable,
         authenticator,
-        RequestLimits(naughty_metadata, SystemClock(), settings.workers),
+        RequestLimits(naughty_metadata, SystemClock()),
         Projects(naughty_metadata),
         ApiKeys(naughty_metadata, SystemClock()),
         credentials.virtual_keys,
@@ -170,8 +201,11 @@ def _assemble(
         Routes(credentials.configs, credentials.virtual_keys, Registry(Egress(settings))),
         remote := RemoteFiles(naughty_metadata, settings),
         RemoteJobs(naughty_metadata, remote),
+        RoutedUploads(naughty_metadata, naughty_blobs, uploads, remote.uploads, settings, SystemClock()),
     )
-    return InProcess(settings, blobs, metadata, principal, files, Edge(build_router(services), settings), vault)
+    return InProcess(
+        settings, blobs, metadata, principal, files, Edge(build_router(services), settings), vault, settler, uploads, janitor, resumable
+    )
 
 
 async def pieces(*data: bytes) -> AsyncIterator[bytes]:

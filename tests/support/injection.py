@@ -24,8 +24,7 @@ import psutil
 
 from support.debian import require_program
 from support.limits import skip_or_fail
-from support.polling import eventually
-from support.server import RunningServer
+from support.server import RunningServer, wait_until_dead
 from support.strace_log import Call, read_calls
 
 KILL = "signal=KILL"
@@ -137,12 +136,4 @@ def kill_at_once(server: RunningServer) -> None:
     for process in [*children, server.process]:
         process.kill()
     server.process.wait(_STOP_SECONDS)
-    # Whoever takes over zombies may be slow to; they hold nothing any more.
-    eventually(lambda: not any(map(_is_alive, children)), "the workers are dead", seconds=_STOP_SECONDS)
-
-
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    wait_until_dead(children, _STOP_SECONDS)

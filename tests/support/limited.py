@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from fileplane.access import ALL_SCOPES, UNLIMITED, Limits, NewApiKey, NewProject
-from fileplane.app import open_metadata
 from fileplane.ids import hash_api_key, new_api_key
 from fileplane.metadata.base import MetadataStore
+from fileplane.opening import open_metadata
 from fileplane.settings import Settings
 from fileplane.testing.metadata_store_suite import NOBODY
 from support.projects import Key

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Self
@@ -37,6 +37,7 @@ class Held:
 
     descriptors: int
     connections: int
+    blobs: int
     temporaries: int
 
 
@@ -45,6 +46,7 @@ def held_by(server: RunningServer) -> Held:
     return Held(
         descriptors=sum(worker.num_fds() for worker in workers),
         connections=sum(len(_connections(worker)) for worker in workers),
+        blobs=len(open_blobs_of(server)),
         temporaries=len(temporaries_of(server)),
     )
 
@@ -56,7 +58,7 @@ def held_when_idle(server: RunningServer) -> Held:
     def settled() -> bool:
         readings.append(held_by(server))
         latest = readings[-_SAME_READINGS:]
-        return len(latest) == _SAME_READINGS and len(set(latest)) == 1 and not latest[0].connections and not open_blobs_of(server)
+        return len(latest) == _SAME_READINGS and len(set(latest)) == 1 and not latest[0].connections and not latest[0].blobs
 
     eventually(settled, "everything of earlier clients is gone", seconds=10)
     return readings[-1]
@@ -78,6 +80,18 @@ def open_blobs_of(server: RunningServer) -> list[str]:
     """The files of the blob store, temporaries included, that the workers have open."""
     directory = f"{server.data_dir / 'blobs'}/"
     return [file.path for worker in server.workers() for file in worker.open_files() if file.path.startswith(directory)]
+
+
+def own_open_files(directory: Path) -> list[str]:
+    """What this process has open in ``directory``, a path for each descriptor, deleted files among it; nothing of what else it does."""
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        return sorted(file.path for file in psutil.Process().open_files() if file.path.startswith(f"{directory}/"))
+    targets = []
+    for descriptor in descriptors.iterdir():
+        with suppress(FileNotFoundError):  # closed since, as the one of the listing itself
+            targets.append(str(descriptor.readlink()))
+    return sorted(target for target in targets if target.startswith(f"{directory}/"))
 
 
 def threads_of(server: RunningServer) -> int:

@@ -13,6 +13,7 @@ import httpx2
 from fileplane.http.job_operations import JOB_PATHS
 from fileplane.ids import uuid7
 from support.forms import uploaded
+from support.tus import create, place_of
 
 Values = dict[str, str]
 
@@ -46,11 +47,11 @@ def ids_of(path: str) -> list[str]:
 
 
 def deleted(client: httpx2.Client, path: str) -> Values:
-    """As :func:`existing`, but gone again. What the client may not delete stands for itself: another of which nothing ever was."""
+    """As :func:`existing`, but gone again. What the client may not delete, or nobody can, stands for itself: another that never was."""
     values = existing(client, path)
     for name in reversed(ids_of(path)):
         answer = client.delete(filled(_PLACES[name], values))
-        if answer.status_code == _FORBIDDEN:
+        if answer.status_code in {_FORBIDDEN, _NO_SUCH_METHOD}:
             values |= {name: uuid7(1_700_000_000_002)}
         else:
             _require(answer)
@@ -75,6 +76,15 @@ def filled(path: str, values: Values) -> str:
 
 def _file(client: httpx2.Client, _: Values) -> str:
     return str(uploaded(client, _LINE, filename="data.jsonl", purpose="batch")["id"])
+
+
+def _upload(client: httpx2.Client, _: Values) -> str:
+    body = {"filename": "a.txt", "purpose": "user_data", "bytes": 1, "mime_type": "text/plain"}
+    return str(_require(client.post("/uploads", json=body)).json()["id"])
+
+
+def _resumable(client: httpx2.Client, _: Values) -> str:
+    return place_of(create(client, 1)).removeprefix("/tus/")
 
 
 def _hold(client: httpx2.Client, values: Values) -> str:
@@ -107,11 +117,13 @@ def _key(client: httpx2.Client, _: Values) -> str:
     return str(_require(client.post("/api-keys/workspace/service", json={"name": "test", "scopes": ["files.read"]})).json()["id"])
 
 
-_OK, _FORBIDDEN = 200, 403
+_OK, _FORBIDDEN, _NO_SUCH_METHOD = 200, 403, 405
 _WORDS = {"type": "workspace", "sub_type": "service"}
 _MAKERS: dict[str, Callable[[httpx2.Client, Values], str]] = {
     "file_id": _file,
     "hold_id": _hold,
+    "upload_id": _upload,
+    "resumable_id": _resumable,
     "workspace_id": _workspace,
     "key_id": _key,
     "virtual_key_slug": _virtual_key,
@@ -127,6 +139,8 @@ _MAKERS: dict[str, Callable[[httpx2.Client, Values], str]] = {
 _PLACES = {
     "file_id": "/files/{file_id}",
     "hold_id": "/files/{file_id}/holds/{hold_id}",
+    "upload_id": "/uploads/{upload_id}",
+    "resumable_id": "/uploads/{resumable_id}",
     "workspace_id": "/admin/workspaces/{workspace_id}",
     "key_id": "/api-keys/{key_id}",
     "virtual_key_slug": "/virtual-keys/{virtual_key_slug}",

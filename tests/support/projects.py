@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fileplane.access import ALL_SCOPES, NewApiKey
-from fileplane.app import open_metadata
 from fileplane.ids import hash_api_key, new_api_key
 from fileplane.metadata.base import MetadataStore
 from fileplane.model import Usage
+from fileplane.opening import open_metadata
 from fileplane.settings import Settings
 from fileplane.testing.metadata_store_suite import NOBODY, make_project
 
@@ -51,11 +51,12 @@ def new_key(
     project_id: str | None = None,
     scopes: frozenset[str] = ALL_SCOPES,
     expires_in: int | None = None,
+    database_url: str | None = None,
 ) -> Key:
     """A new key of a project, or of a new and empty one when none is given."""
 
     async def make() -> Key:
-        async with open_metadata(Settings(data_dir=data_dir)) as metadata:
+        async with open_metadata(Settings(data_dir=data_dir, database_url=database_url)) as metadata:
             expires_at = None if expires_in is None else int(time.time()) + expires_in
             return await make_key(metadata, project_id=project_id, scopes=scopes, expires_at=expires_at)
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,12 @@ from pathlib import Path
 import httpx2
 import psutil
 
+from support.polling import eventually
+
 READY_SECONDS = 30
 STOP_SECONDS = 30
+ENGINES = {"FILEPLANE_DATABASE_URL", "FILEPLANE_BLOB_STORE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED"}
+"""What commands beside a server have to be told of it when its files and records are elsewhere."""
 
 
 def free_port() -> int:
@@ -39,10 +43,11 @@ class RunningServer:
     output_path: Path
     scheme: str = "http"
     settings: dict[str, str] = field(default_factory=dict)
+    address: str = "127.0.0.1"
 
     @property
     def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.address}:{self.port}"
 
     @property
     def base_url(self) -> str:
@@ -71,14 +76,10 @@ class RunningServer:
         return [child for child in children if "resource_tracker" not in " ".join(child.cmdline())]
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """A ``fileplane`` command in a process of its own, with this server's data directory, URL and key in its environment."""
-        return run_fileplane(
-            *arguments,
-            FILEPLANE_DATA_DIR=str(self.data_dir),
-            FILEPLANE_BASE_URL=self.base_url,
-            FILEPLANE_API_KEY=self.api_key,
-            **environment,
-        )
+        """A ``fileplane`` command in a process of its own, with this server's directory, engines, URL and key in its environment."""
+        own = {name: value for name, value in self.settings.items() if name in ENGINES}
+        own |= {"FILEPLANE_DATA_DIR": str(self.data_dir), "FILEPLANE_BASE_URL": self.base_url, "FILEPLANE_API_KEY": self.api_key}
+        return run_fileplane(*arguments, **(own | environment))
 
     def create_key(
         self, *, project: str = "default", scopes: tuple[str, ...] = (), expires_in: str | None = None, organisation: bool = False
@@ -107,8 +108,8 @@ class RunningServer:
         processes = [psutil.Process(self.process.pid), *self.workers()]
         for process in processes:
             process.kill()
-        psutil.wait_procs(processes, STOP_SECONDS)
         self.process.wait(STOP_SECONDS)
+        wait_until_dead(processes)
 
 
 def fileplane_environment(**values: str) -> dict[str, str]:
@@ -136,12 +137,13 @@ def start_server(
     key: str | None = None,
     port: int | None = None,
     arguments: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
     **settings: object,
 ) -> RunningServer:
     """Starts a server and returns once it is ready. ``settings`` are the settings' names with their values.
 
     ``key`` is the bootstrap key of a directory that is started again, ``port`` the one that it had if its clients are to find it; its log
-    then goes on.
+    then goes on. ``variables`` are other programs' environment variables, such as those of a cloud's credentials.
     """
     api_key = key or f"fpk_{secrets.token_urlsafe(32)}"
     port = port or free_port()
@@ -153,12 +155,12 @@ def start_server(
     with log_path.open("ab") as log, output_path.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "fileplane", "serve", "--data-dir", str(data_dir), "--port", str(port), *arguments],
-            env=fileplane_environment(FILEPLANE_BOOTSTRAP_API_KEY=api_key, **environment),
+            env=fileplane_environment(FILEPLANE_BOOTSTRAP_API_KEY=api_key, **environment, **(variables or {})),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=log,
         )
-    server = RunningServer(port, api_key, data_dir, process, log_path, output_path, scheme, environment)
+    server = RunningServer(port, api_key, data_dir, process, log_path, output_path, scheme, environment | dict(variables or {}))
     wait_until_ready(server)
     return server
 
@@ -175,6 +177,19 @@ def wait_until_ready(server: RunningServer) -> None:
             time.sleep(0.02)
     server.kill()
     raise AssertionError(f"the server was not ready in {READY_SECONDS} s:\n{server.log}")
+
+
+def wait_until_dead(processes: Iterable[psutil.Process], seconds: float = STOP_SECONDS) -> None:
+    """Returns once none of them holds anything any more, though whoever takes over zombies may take a second to."""
+    eventually(lambda: not any(map(is_alive, processes)), "the processes are dead", seconds=seconds)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie is dead once it is the last of its threads: the others may still hold what is open."""
+    try:
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager

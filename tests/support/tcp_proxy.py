@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -47,9 +47,13 @@ class TcpProxy:
         self.port = 0
         self.passed = 0
         self.cut = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._flowing = asyncio.Event()
 
     async def serve(self, started: threading.Event, ended: asyncio.Event) -> None:
         """Until ``ended`` is set; then every connection is aborted."""
+        self._loop = asyncio.get_running_loop()
+        self._flowing.set()
         server = await asyncio.start_server(self._carry, sock=_listener(), limit=_BUFFER)
         self.port = server.sockets[0].getsockname()[1]
         started.set()
@@ -59,7 +63,25 @@ class TcpProxy:
             task.cancel()
             await asyncio.wait([task])
 
+    def hold(self) -> None:
+        """From now on everything is taken and nothing passed on, of new connections too; nobody is told."""
+        self._do(self._flowing.clear)
+
+    def release(self) -> None:
+        """What was held is passed on, as after a network's retransmission."""
+        self._do(self._flowing.set)
+
+    def _do(self, change: Callable[[], None]) -> None:
+        """Returns once it is done."""
+
+        async def changed() -> None:
+            change()
+
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(changed(), self._loop).result(_START_SECONDS)
+
     async def _carry(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        await self._flowing.wait()
         from_server, to_server = await asyncio.open_connection(sock=_connected(self._server_port), limit=_BUFFER)
         for writer in (to_client, to_server):
             # What is not passed on yet waits at its sender's.
@@ -88,6 +110,7 @@ class TcpProxy:
             if dropping:
                 continue
             await asyncio.sleep(way.seconds_for(piece))
+            await self._flowing.wait()
             kept = piece if way.cut_after is None else piece[: way.cut_after - passed]
             target.write(kept)
             await target.drain()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from fileplane import logs
-from fileplane.app import BLOBS_NAME, DATABASE_NAME
+from fileplane.blobs.base import BlobStore
 from fileplane.blobs.local import LocalBlobStore
 from fileplane.control.api_keys import ApiKeys
 from fileplane.control.opening import open_credentials
@@ -22,6 +22,10 @@ from fileplane.files.janitor import Collected, Janitor
 from fileplane.files.native import NativeFiles
 from fileplane.files.remote import RemoteFiles
 from fileplane.files.remote_jobs import RemoteJobs
+from fileplane.files.resumable import ResumableUploads
+from fileplane.files.routed_uploads import RoutedUploads
+from fileplane.files.settling import Settler
+from fileplane.files.uploads import NativeUploads
 from fileplane.http.auth import Authenticator
 from fileplane.http.call import Services
 from fileplane.http.edge import Edge
@@ -31,6 +35,7 @@ from fileplane.ids import hash_api_key
 from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import prepare_database
+from fileplane.opening import BLOBS_NAME, DATABASE_NAME
 from fileplane.providers.egress import Egress
 from fileplane.providers.registry import Registry
 from fileplane.settings import Settings
@@ -92,8 +97,10 @@ class _Transport(httpx2.BaseTransport):
 
 
 @contextmanager
-def timed_app(data_dir: Path, **values: object) -> Iterator[TimedApp]:
-    """An application over a new data directory, with these settings."""
+def timed_app(
+    data_dir: Path, *, open_metadata: Callable[[Path, ManualClock], MetadataStore] = SqliteMetadataStore, **values: object
+) -> Iterator[TimedApp]:
+    """An application over a new data directory, with these settings, and its metadata there unless they are opened elsewhere."""
     data_dir.mkdir(parents=True)
     settings = Settings(data_dir=data_dir, min_free_disk_bytes=0, **values)
     prepare_database(data_dir / DATABASE_NAME)
@@ -102,7 +109,7 @@ def timed_app(data_dir: Path, **values: object) -> Iterator[TimedApp]:
     try:
         with asyncio.Runner() as runner:
             stack = AsyncExitStack()
-            services = runner.run(_open(stack, settings, clock))
+            services = runner.run(_open(stack, settings, clock, open_metadata))
             try:
                 yield TimedApp(runner, services, clock)
             finally:
@@ -111,21 +118,32 @@ def timed_app(data_dir: Path, **values: object) -> Iterator[TimedApp]:
         logs._threshold = threshold
 
 
-async def _open(stack: AsyncExitStack, settings: Settings, clock: ManualClock) -> Services:
-    metadata = SqliteMetadataStore(settings.data_dir / DATABASE_NAME, clock)
+async def _open(
+    stack: AsyncExitStack,
+    settings: Settings,
+    clock: ManualClock,
+    open_metadata: Callable[[Path, ManualClock], MetadataStore] = SqliteMetadataStore,
+    open_blobs: Callable[[Path], BlobStore] = LocalBlobStore,
+) -> Services:
+    metadata = open_metadata(settings.data_dir / DATABASE_NAME, clock)
     stack.push_async_callback(metadata.close)
-    blobs = LocalBlobStore(settings.data_dir / BLOBS_NAME)
+    blobs = open_blobs(settings.data_dir / BLOBS_NAME)
     stack.push_async_callback(blobs.close)
     authenticator = Authenticator(metadata, clock, settings.key_cache_seconds)
-    files = NativeFiles(metadata, blobs, Janitor(metadata, blobs, clock, settings), settings, clock)
+    janitor = Janitor(metadata, blobs, clock, settings)
+    files = NativeFiles(metadata, blobs, janitor, settings, clock)
+    settler = Settler(metadata, blobs, settings)
+    uploads = NativeUploads(metadata, blobs, janitor, settler, settings, clock)
     credentials = await open_credentials(metadata, settings)
     return Services(
         settings,
         metadata,
         blobs,
         files,
+        uploads,
+        ResumableUploads(metadata, blobs, janitor, settler, uploads, settings, clock),
         authenticator,
-        RequestLimits(metadata, clock, settings.workers),
+        RequestLimits(metadata, clock),
         Projects(metadata),
         ApiKeys(metadata, clock),
         credentials.virtual_keys,
@@ -133,4 +151,5 @@ async def _open(stack: AsyncExitStack, settings: Settings, clock: ManualClock) -
         Routes(credentials.configs, credentials.virtual_keys, Registry(Egress(settings))),
         remote := RemoteFiles(metadata, settings),
         RemoteJobs(metadata, remote),
+        RoutedUploads(metadata, blobs, uploads, remote.uploads, settings, clock),
     )

@@ -54,7 +54,8 @@ class BlobWriter(Protocol):
     async def commit(self) -> StoredBlob:
         """Publishes the blob; once it returns, the bytes survive power loss. To be called at most once.
 
-        Raises :class:`~fileplane.errors.StorageUnavailable`, after which nothing is visible under the key.
+        Raises :class:`~fileplane.errors.StorageUnavailable`, after which nothing is visible under the key; where the store can then not
+        be reached either, what it may have kept is a blob that no file refers to.
         """
         ...
 
@@ -75,10 +76,47 @@ class BlobReader(Protocol):
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """The bytes, in pieces of at most 1 MiB.
+        """The bytes, in pieces of at most 2 MiB.
 
         Raises :class:`~fileplane.errors.StorageIntegrityError` when the store ends before the span does, and
         :class:`~fileplane.errors.StorageUnavailable` when it does not answer. It never ends early in silence.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAs:
+    """How whoever follows a link is to take the bytes: values of ``Content-Type`` and ``Content-Disposition``."""
+
+    media_type: str
+    disposition: str
+
+
+class BlobLinks(Protocol):
+    """What a blob store can do besides, when others can reach it as well."""
+
+    async def link(self, key: str, shown: ShownAs, seconds: int) -> str:
+        """A URL from which anybody may read the blob, and only that, until so many seconds from now. Whether there is one is not asked.
+
+        Raises :class:`BlobKeyInvalid` and :class:`~fileplane.errors.StorageUnavailable`.
+        """
+        ...
+
+
+class Claimable(Protocol):
+    """What a blob store can do besides, when other databases can reach it as well."""
+
+    async def owner(self) -> str | None:
+        """The id of the store that the blobs are marked as those of, or None when they are not marked.
+
+        Raises :class:`~fileplane.errors.StorageUnavailable`.
+        """
+        ...
+
+    async def claim(self, store_id: str) -> str:
+        """Marks the blobs as those of a store unless they are marked, and returns the owner then. Of several at once, one wins.
+
+        Raises :class:`~fileplane.errors.StorageUnavailable`.
         """
         ...
 
@@ -99,8 +137,10 @@ class BlobStore(Protocol):
         """
         ...
 
-    def open(self, key: str, span: Span | None = None) -> AbstractAsyncContextManager[BlobReader]:
-        """A reader of the whole blob or of ``span``. A blob deleted meanwhile is still read to its end.
+    def open(self, key: str, span: Span | None = None, expected: int | None = None) -> AbstractAsyncContextManager[BlobReader]:
+        """A reader of the whole blob or of ``span``. A blob deleted meanwhile is still read to its end, or the reading fails.
+
+        ``expected`` is how many bytes the blob should have, where that is known: a hint for how to read it, and no more.
 
         Raises :class:`BlobMissing`, :class:`BlobKeyInvalid` or :class:`~fileplane.errors.StorageUnavailable` on entering.
         """
@@ -117,8 +157,15 @@ class BlobStore(Protocol):
         """
         ...
 
+    async def belongs_to(self, store_id: str) -> bool:
+        """Whether everything here is that store's, so that what its database does not know may be removed.
+
+        Always so where no other database can reach; else the mark is read anew. Raises :class:`~fileplane.errors.StorageUnavailable`.
+        """
+        ...
+
     async def check(self) -> None:
-        """Returns when the store can be read and written. Raises :class:`~fileplane.errors.StorageUnavailable`."""
+        """Returns when the store can be read and written. Raises :class:`~fileplane.errors.StorageUnavailable`, ``full`` if that is all."""
         ...
 
     async def close(self) -> None:

@@ -77,7 +77,7 @@ class LocalBlobStore:
             await writer.discard()
 
     @asynccontextmanager
-    async def open(self, key: str, span: Span | None = None) -> AsyncIterator[_LocalReader]:
+    async def open(self, key: str, span: Span | None = None, expected: int | None = None) -> AsyncIterator[_LocalReader]:  # noqa: ARG002 - of no use here
         """See :meth:`BlobStore.open`."""
         if not disk.KEY.fullmatch(key):
             raise BlobKeyInvalid(key)
@@ -123,6 +123,10 @@ class LocalBlobStore:
         for directory in (disk.TEMPORARIES, *(() if uncommitted_only else disk.SHARDS)):
             for info in await self.run(disk.list_directory, self._root_fd, directory):
                 yield info
+
+    async def belongs_to(self, store_id: str) -> bool:  # noqa: ARG002 - the same for every store
+        """See :meth:`BlobStore.belongs_to`. The directory lies in that of its database, which one server locks."""
+        return True
 
     async def check(self) -> None:
         """See :meth:`BlobStore.check`: writes, reads back and removes a small temporary, and looks at the room left."""
@@ -241,5 +245,6 @@ def _close_opened(opening: Future[tuple[int, int]]) -> None:
 
 def _unavailable(error: OSError) -> StorageUnavailable:
     if error.errno in _FULL:
-        return StorageUnavailable("The server has no room for more files. Delete files, or ask the operator for more disk.", retry_after=60)
+        no_room = "The server has no room for more files. Delete files, or ask the operator for more disk."
+        return StorageUnavailable(no_room, retry_after=60, full=True)
     return StorageUnavailable("The blob store failed. Try again; if it goes on, the operator will find the cause in the server's log.")

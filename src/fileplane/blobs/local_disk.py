@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from fileplane.blobs.base import BlobInfo, BlobMissing, Inspector
+from fileplane.blobs.keys import BLOB_KEY
 from fileplane.model import StoredBlob
 
 SLICE: Final = 1 << 20
@@ -29,7 +30,7 @@ SLICE: Final = 1 << 20
 
 TEMPORARIES: Final = "tmp"
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
-KEY: Final = re.compile(r"[0-9a-f]{2}/[0-9a-f]{30}")
+KEY: Final = BLOB_KEY
 TEMPORARY_KEY: Final = re.compile(r"tmp/[0-9a-f]{32}")
 _CONFINED: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | _CONFINED  # a named pipe must not keep a thread waiting for its writer

@@ -14,7 +14,8 @@ from fileplane.cli.options import ConfigOption, DataDirOption
 from fileplane.cli.runtime import runtime_of
 from fileplane.errors import Conflict, FileplaneError, InvalidRequest, NotFound
 from fileplane.metadata.base import MetadataStore
-from fileplane.settings import Settings, load_settings
+from fileplane.setting_sources import load_settings
+from fileplane.settings import Settings
 
 T = TypeVar("T")
 

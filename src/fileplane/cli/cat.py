@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fileplane.cli.connection import connected
-from fileplane.cli.download import download, standard_output
+from fileplane.cli.content import content_written, standard_output
 from fileplane.cli.options import ConfigOption, FileIdArgument
 
 
@@ -13,4 +13,4 @@ def cat(file_id: FileIdArgument, config: ConfigOption = None) -> None:
     If the connection breaks, or the content's SHA-256 is not what the server said, the exit code tells, after what has been written.
     """
     with connected(config) as client:
-        download(client, file_id, None, standard_output())
+        content_written(client, file_id, None, standard_output())

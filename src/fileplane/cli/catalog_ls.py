@@ -138,7 +138,7 @@ async def _rows(metadata: MetadataStore, names: Names, wanted: _Wanted) -> Async
     if not wanted.settled:
         return
     for project in names.projects:
-        keys = tuple(key.id for key in names.keys if project.id in key.project_ids and wanted.virtual_key in {None, key.slug})
+        keys = tuple(key.id for key in names.keys if wanted.virtual_key in {None, key.slug})
         if not keys or wanted.project not in {None, project.slug, project.id}:
             continue
         async for row in _settled(metadata, project, keys, wanted):

@@ -15,7 +15,6 @@ from fileplane.cli.output import print_json, print_line
 from fileplane.cli.progress import status_line
 from fileplane.cli.project import settings_for
 from fileplane.cli.runtime import CommandRefused, Runtime, runtime_of
-from fileplane.clock import SystemClock
 from fileplane.errors import StorageUnavailable
 from fileplane.files.findings import Finding, Kind
 from fileplane.files.integrity import Checked, IntegrityCheck
@@ -46,11 +45,19 @@ def check(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Take the random sample of an earlier check, which has printed its seed.")] = None,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Afterwards, have servers read those files of parts again that were found damaged after their upload, and whose parts are "
+            "all there now.",
+        ),
+    ] = False,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: one object a finding, then one for the summary.")] = False,
 ) -> None:
-    """Check the store: database, counters, a blob of the right size for every file, nothing left over. Changes nothing.
+    """Check the store: database, counters, a blob of the right size for every file, nothing left over. Changes nothing without --repair.
 
     A server may be running. Each finding is printed as it is made. Errors make the exit code 8; warnings are of what the server clears
     away by itself.
@@ -61,7 +68,7 @@ def check(
         raise CommandFailed(ExitCode.USAGE, f"--read-data={error}") from error
     report = _Report(selection, as_json)
     try:
-        checked = asyncio.run(_check(runtime_of(context), settings_for(config, data_dir), selection, report))
+        checked = asyncio.run(_check(runtime_of(context), settings_for(config, data_dir), selection, report, repair=repair))
     except StorageUnavailable as error:
         raise CommandFailed(ExitCode.UNAVAILABLE, f"The check is incomplete: {error.__cause__ or error}") from error
     report.close(checked)
@@ -69,10 +76,10 @@ def check(
         raise typer.Exit(ExitCode.DAMAGED)
 
 
-async def _check(runtime: Runtime, settings: Settings, selection: Selection | None, report: _Report) -> Checked:
+async def _check(runtime: Runtime, settings: Settings, selection: Selection | None, report: _Report, *, repair: bool) -> Checked:
     try:
         async with runtime.open_stores(settings) as stores:
-            checking = IntegrityCheck(stores.metadata, stores.blobs, SystemClock(), settings.orphan_grace_seconds)
+            checking = IntegrityCheck(stores.metadata, stores.blobs, stores.metadata.clock, settings.orphan_grace_seconds)
             with status_line() as show:
                 shown = asyncio.create_task(_keep_showing(show, checking.checked))
                 try:
@@ -80,6 +87,10 @@ async def _check(runtime: Runtime, settings: Settings, selection: Selection | No
                         report.add(finding)
                 finally:
                     shown.cancel()
+            if repair:
+                from fileplane.files.settling import settle_mended
+
+                report.repaired = await settle_mended(stores.metadata, stores.blobs)
             return checking.checked
     except CommandRefused as error:
         if not isinstance(error.__cause__, DatabaseDamaged):
@@ -100,6 +111,8 @@ class _Report:
     def __init__(self, selection: Selection | None, as_json: bool) -> None:
         self._selection = selection
         self._as_json = as_json
+        self.repaired: int | None = None
+        """Files that are read through again, if that was asked for."""
 
     def add(self, finding: Finding) -> None:
         if self._as_json:
@@ -113,8 +126,11 @@ class _Report:
         chosen = self._selection
         if self._as_json:
             seed = None if chosen is None else chosen.seed
-            print_json({"summary": {**asdict(checked), "read_data": None if chosen is None else str(chosen), "seed": seed}})
+            repaired = {} if self.repaired is None else {"read_again": self.repaired}
+            print_json({"summary": {**asdict(checked), "read_data": None if chosen is None else str(chosen), "seed": seed, **repaired}})
             return
         read = "" if chosen is None else f", {checked.files_read} of them read ({checked.bytes_read} bytes)"
         sample = "" if chosen is None or chosen.seed is None else f"; the seed of the sample is {chosen.seed}"
         print_line(f"{checked.files} files{read}, {checked.blobs} blobs: {checked.errors} errors, {checked.warnings} warnings{sample}")
+        if self.repaired is not None:
+            print_line(f"{self.repaired} files are read through again by servers, which takes a moment")

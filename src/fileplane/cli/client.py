@@ -1,203 +1,204 @@
-"""The Files API as a client sees it: one connection, one request at a time, and every failure as a :class:`CommandFailed`.
+"""The Files API as commands see it: :mod:`fileplane.client` with the settings' server and key, and every failure as a CommandFailed.
 
-Proxies (``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY``) and certificate authorities (``SSL_CERT_FILE``) are taken from the environment,
-as httpx2 does by default. Redirects are not followed, so that the key goes to the configured server alone. Nothing is sent twice.
+Besides transfers, there are the calls that only name files. They are sent once: whether to try again is for who gave the command.
 """
 
 from __future__ import annotations
 
-import json
+import io
 import re
-import ssl
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
-from urllib.request import getproxies
+from urllib.parse import urlencode
 
-import httpx2
-
-from fileplane import __version__
-from fileplane.cli.early_answer import AnsweredEarly, EarlyAnswerWatch
 from fileplane.cli.exits import CommandFailed, ExitCode
-from fileplane.cli.upload_form import UploadForm
-from fileplane.settings import REDACTED, Settings
+from fileplane.client import (
+    Client,
+    ClientError,
+    Downloaded,
+    MissingKey,
+    NotAuthorised,
+    NotConfigured,
+    NotFound,
+    Refused,
+    SourceFailed,
+    Stopped,
+    TargetExists,
+    TargetFailed,
+)
+from fileplane.client.downloading import Read, length_of, read_content
+from fileplane.client.exchange import Buffer
+from fileplane.client.forms import form
+from fileplane.client.landing import appearing_whole
+from fileplane.client.service import path_of
+from fileplane.client.stopping import Stopping
+from fileplane.client.values import Report
+from fileplane.settings import Settings
 
-_TIMEOUT: Final = httpx2.Timeout(60.0, connect=10.0)
-_LARGEST_DOCUMENT: Final = 64 << 20
-_LARGEST_ERROR: Final = 64 << 10
-_LONGEST_MESSAGE: Final = 2_000
-_LONGEST_REQUEST_ID: Final = 128
-_SHORTEST_SECRET: Final = 8
-_USABLE_KEY: Final = re.compile(r"[!-~]+")
+STANDARD_INPUT: Final = "-"
+_ANSWER_SECONDS: Final = 600.0
+"""How long a place may take over a file that it has been sent whole, such as a provider that looks into it first."""
+_SHA256_ETAG: Final = re.compile(r'"([0-9a-f]{64})"')
 _KEYLESS: Final = (
     "There is no API key. Set FILEPLANE_API_KEY (or OPENAI_API_KEY), or api_key in the file that --config names. The first "
     "`fileplane serve` printed a key; `fileplane key create` makes another."
 )
+_EXIT_CODES: Final[tuple[tuple[type[ClientError], ExitCode], ...]] = (
+    (MissingKey, ExitCode.NOT_AUTHORISED),
+    (NotConfigured, ExitCode.USAGE),
+    (SourceFailed, ExitCode.FAILED),
+    (TargetFailed, ExitCode.FAILED),
+    (NotAuthorised, ExitCode.NOT_AUTHORISED),
+    (NotFound, ExitCode.NOT_FOUND),
+    (Refused, ExitCode.REFUSED),
+    (Stopped, ExitCode.INTERRUPTED),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadWish:
+    """What an upload is to be: as :meth:`fileplane.client.Client.upload` takes it."""
+
+    purpose: str
+    filename: str | None = None
+    expires_after: int | None = None
+    resume: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Content as it comes. ``size`` in bytes and ``sha256`` in hex are what the server announced, None where it did not."""
+
+    size: int | None
+    sha256: str | None
+    pieces: Iterator[Buffer]
+    """Each valid until the next. Raises :class:`CommandFailed`."""
 
 
 class FilesClient:
-    """The five calls. Each raises :class:`CommandFailed`, with the exit code that the HTTP status stands for."""
+    """Each call raises :class:`CommandFailed`, with the exit code that the failure stands for.
 
-    def __init__(self, settings: Settings) -> None:
-        self._base_url = _checked_base_url(settings.base_url)
-        self._key = (settings.api_key or "").strip()
-        if not self._key:
-            raise CommandFailed(ExitCode.NOT_AUTHORISED, _KEYLESS)
-        if not _USABLE_KEY.fullmatch(self._key):
-            raise CommandFailed(ExitCode.USAGE, "The API key has characters that no key has. Set FILEPLANE_API_KEY to the key alone.")
-        self._watch = EarlyAnswerWatch()
-        headers = {
-            "authorization": f"Bearer {self._key}",
-            "accept": "*/*",
-            "accept-encoding": "identity",
-            "user-agent": f"fileplane/{__version__}",
-        }
-        self._http = httpx2.Client(headers=headers, timeout=_TIMEOUT, verify=_verification(self._base_url))
+    ``headers`` say where the calls go; ``connections`` and ``part_bytes`` are of transfers.
+    """
+
+    def __init__(
+        self, settings: Settings, headers: Mapping[str, str] | None = None, *, connections: int = 4, part_bytes: int | None = None
+    ) -> None:
+        with failures_told():
+            self._transfers = Client(settings.base_url, settings.api_key, headers=headers, connections=connections, part_bytes=part_bytes)
+        self._service = self._transfers.service
+        self._stopping = Stopping()
 
     def close(self) -> None:
-        """Closes the connection."""
-        self._http.close()
+        """Ends what is under way."""
+        self._stopping.stop()
+        self._transfers.close()
 
-    def create(self, form: UploadForm) -> dict[str, Any]:
-        """POST /files: sends the form as it is read, and returns the File object. An answer that comes before the end ends the sending."""
-        pieces = self._watch.until_answered(form)
-        with self._answer("POST", "/files", headers=form.headers, content=pieces, extensions=self._watch.extensions) as response:
-            return self._document(response)
+    def upload(self, path: str, wish: UploadWish, report: Report | None = None) -> dict[str, Any]:
+        """The File object of what was uploaded from a path, or from standard input for ``-``, which needs a name."""
+        wanted: dict[str, Any] = {**asdict(wish), "progress": report}
+        with failures_told():
+            if path != STANDARD_INPUT:
+                return dict(self._transfers.upload(path, **wanted).document)
+            if sys.stdin is None:
+                raise SourceFailed("There is no standard input to read.")
+            with io.FileIO(0, closefd=False) as source:
+                return dict(self._transfers.upload(source, **wanted).document)
+
+    def download(self, file_id: str, target: Path, *, overwrite: bool, report: Report | None = None, resume: bool = True) -> Downloaded:
+        """Has a file appear at ``target``, whole, and going on with what an interrupted command has left of it if it is to ``resume``."""
+        with failures_told():
+            return self._transfers.download(file_id, target, overwrite=overwrite, progress=report, resume=resume)
+
+    @contextmanager
+    def content(self, file_id: str) -> Iterator[Content]:
+        """A file's content, to be read piece by piece within the block."""
+        with self._service.exchange(self._stopping) as exchange:
+            with failures_told():
+                answer = self._service.send(exchange, "GET", path_of(file_id) + "/content")
+                size, etag = length_of(answer), _SHA256_ETAG.fullmatch(answer.headers.get("etag", ""))
+            yield Content(size, None if etag is None else etag[1], _told(answer.pieces()))
+
+    def create(self, fields: Mapping[str, str], filename: str, size: int | None, pieces: Iterable[Buffer]) -> dict[str, Any]:
+        """POST /files: sends ``size`` bytes as they are made, and returns the File object. What making them raises ends the sending."""
+        with failures_told(), self._service.exchange(self._stopping) as exchange:
+            body = form(fields, "file", filename, None, size, pieces)
+            return self._service.document(exchange, "POST", "/files", body=body, answer_seconds=_ANSWER_SECONDS)
+
+    def document(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """GET of any path of the API, such as ``/virtual-keys``: the JSON object that it answers."""
+        return self._document("GET", path, query)
+
+    @contextmanager
+    def appearing_whole(self, target: Path, *, overwrite: bool) -> Iterator[int]:
+        """A descriptor to write to; ``target`` appears when the block ends, and nothing does when it raises."""
+        with failures_told(), appearing_whole(target, overwrite=overwrite) as descriptor:
+            yield descriptor
+
+    def read(self, file_id: str, byte_range: str | None, descriptor: int, report: Report | None = None) -> Read:
+        """Writes a file's content to a descriptor, or a range of it such as ``0-99``, ``100-`` or ``-100``. Raises OSError too."""
+        with failures_told():
+            return read_content(self._service, file_id, byte_range, descriptor, report, self._stopping)
 
     def page(self, query: Mapping[str, str]) -> dict[str, Any]:
         """GET /files: one page of the list, its ``data`` checked to be a list of objects."""
-        with self._answer("GET", "/files", params=dict(query)) as response:
-            page = self._document(response)
+        page = self._document("GET", "/files", query)
         data = page.get("data")
         if not isinstance(data, list) or not all(isinstance(file, dict) and isinstance(file.get("id"), str) for file in data):
-            raise self._unintelligible()
+            raise command_failure(self._service.unintelligible())
         return page
 
     def retrieve(self, file_id: str) -> dict[str, Any]:
         """GET /files/{id}: the File object."""
-        with self._answer("GET", _path_of(file_id)) as response:
-            return self._document(response)
+        return self._document("GET", _path_of(file_id))
 
     def restore(self, file_id: str) -> dict[str, Any]:
         """POST /files/{id}/restore: the File object of what was deleted."""
-        with self._answer("POST", _path_of(file_id) + "/restore") as response:
-            return self._document(response)
+        return self._document("POST", _path_of(file_id) + "/restore")
 
     def delete(self, file_id: str, *, purge: bool = False) -> dict[str, Any]:
         """DELETE /files/{id}: the deletion object, which says that the file is deleted; with ``purge``, for good."""
-        with self._answer("DELETE", _path_of(file_id), params={"purge": "true"} if purge else {}) as response:
-            deletion = self._document(response)
+        deletion = self._document("DELETE", _path_of(file_id), {"purge": "true"} if purge else {})
         if deletion.get("deleted") is not True:
-            raise self._unintelligible()
+            raise command_failure(self._service.unintelligible())
         return deletion
 
-    @contextmanager
-    def content(self, file_id: str, byte_range: str | None = None) -> Iterator[httpx2.Response]:
-        """GET /files/{id}/content: the answer, its bytes not yet read. ``byte_range`` is such as ``0-99``, ``100-`` or ``-100``."""
-        headers = {} if byte_range is None else {"range": f"bytes={byte_range}"}
-        with self._answer("GET", _path_of(file_id) + "/content", headers=headers) as response:
-            yield response
-
-    @contextmanager
-    def _answer(self, method: str, path: str, **parts: Any) -> Iterator[httpx2.Response]:
-        try:
-            with self._http.stream(method, self._base_url + path, **parts) as response:
-                self._require_success(response)
-                yield response
-        except AnsweredEarly as early:
-            self._require_success(early.response)
-            raise self._unintelligible() from early
-        except httpx2.TimeoutException as error:
-            raise self._unreachable(f"The server at {self._base_url} did not answer in time.") from error
-        except httpx2.ConnectError as error:
-            raise self._unreachable(
-                f"The server at {self._base_url} cannot be reached: {error}. Is it running, and base_url right?"
-            ) from error
-        except (httpx2.HTTPError, httpx2.StreamError) as error:
-            raise self._unreachable(f"The connection to {self._base_url} failed: {error}.") from error
-
-    def _require_success(self, response: httpx2.Response) -> None:
-        encoding = response.headers.get("content-encoding", "identity")
-        if response.is_success and encoding == "identity":
-            return
-        request_id = response.headers.get("x-request-id", "")[:_LONGEST_REQUEST_ID] or None
-        if response.is_success:
-            message = f"The server answered with the Content-Encoding '{encoding}', which it was not asked for."
-        else:
-            message = _message_of(response) or f"The server at {self._base_url} answered {response.status_code}."
-        raise CommandFailed(_exit_code_of(response.status_code), self._keyless(message)[:_LONGEST_MESSAGE], request_id=request_id)
-
-    def _document(self, response: httpx2.Response) -> dict[str, Any]:
-        try:
-            document = json.loads(_read_at_most(response, _LARGEST_DOCUMENT))
-        except (ValueError, RecursionError) as error:
-            raise self._unintelligible() from error
-        if not isinstance(document, dict):
-            raise self._unintelligible()
-        return document
-
-    def _unreachable(self, message: str) -> CommandFailed:
-        return CommandFailed(ExitCode.UNAVAILABLE, self._keyless(message))
-
-    def _keyless(self, message: str) -> str:
-        return message.replace(self._key, REDACTED) if len(self._key) >= _SHORTEST_SECRET else message
-
-    def _unintelligible(self) -> CommandFailed:
-        return self._unreachable(f"The answer of {self._base_url} is not the Files API's. Is base_url right? It usually ends in /v1.")
+    def _document(self, method: str, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        whole = f"{path}?{urlencode(query)}" if query else path
+        with failures_told(), self._service.exchange(self._stopping) as exchange:
+            return self._service.document(exchange, method, whole)
 
 
-def _checked_base_url(text: str) -> str:
+def _told(pieces: Iterator[Buffer]) -> Iterator[Buffer]:
+    """For pieces that are read within another call, for whose own a failure to read them would otherwise be taken."""
+    with failures_told():
+        yield from pieces
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """A block in which a :class:`~fileplane.client.ClientError` becomes a :class:`CommandFailed`."""
     try:
-        url = httpx2.URL(text)
-        _ = urlsplit(text).port  # httpx2 lets ports above 65535 pass, and they wrap around to another
-    except (httpx2.InvalidURL, ValueError) as error:
-        raise CommandFailed(ExitCode.USAGE, f"base_url is no URL: {error}.") from error
-    if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment:
-        raise CommandFailed(ExitCode.USAGE, "base_url must be such as https://files.example.com/v1: no user, query or fragment in it.")
-    return text.rstrip("/")
+        yield
+    except ClientError as error:
+        raise command_failure(error) from error
 
 
-def _verification(base_url: str) -> ssl.SSLContext | bool:
-    """Reading the certificate authorities takes longer than a whole small request; without TLS they are not needed.
-
-    The context that stands in for them trusts nobody.
-    """
-    if base_url.startswith("http://") and not getproxies():
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return True
+def command_failure(error: ClientError) -> CommandFailed:
+    """What a failed call is to whoever gave the command."""
+    code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), ExitCode.UNAVAILABLE)
+    message = error.message
+    if isinstance(error, MissingKey):
+        message = _KEYLESS
+    elif isinstance(error, TargetExists):
+        message = f"{error.target} exists. Overwrite it with --force, or choose another name with --output."
+    return CommandFailed(code, message, request_id=error.request_id)
 
 
 def _path_of(file_id: str) -> str:
-    if file_id in {"", ".", ".."}:
-        raise CommandFailed(ExitCode.USAGE, f"'{file_id}' is no file id.")
-    return f"/files/{quote(file_id, safe='', errors='surrogateescape')}"
-
-
-def _exit_code_of(status: int) -> ExitCode:
-    if status in {401, 403}:
-        return ExitCode.NOT_AUTHORISED
-    if status == 404:  # noqa: PLR2004 - HTTP's own number
-        return ExitCode.NOT_FOUND
-    return ExitCode.REFUSED if 300 <= status < 500 else ExitCode.UNAVAILABLE  # noqa: PLR2004 - HTTP's own classes
-
-
-def _message_of(response: httpx2.Response) -> str | None:
-    """The message in the error envelope, if the answer has one."""
-    try:
-        message = json.loads(_read_at_most(response, _LARGEST_ERROR))["error"]["message"]
-    except (ValueError, RecursionError, LookupError, TypeError, httpx2.HTTPError):
-        return None
-    return message if isinstance(message, str) and message else None
-
-
-def _read_at_most(response: httpx2.Response, limit: int) -> bytes:
-    """Raises ValueError when there is more."""
-    if response.is_stream_consumed:
-        return response.content
-    body = bytearray()
-    for piece in response.iter_raw():
-        body += piece
-        if len(body) > limit:
-            raise ValueError
-    return bytes(body)
+    with failures_told():
+        return path_of(file_id)

@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Column, Table
+from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
-_WIDEST_NAME: Final = 40
+from fileplane.cli.meter import Meter
+from fileplane.cli.progress_line import progress_line
+
+_BLOCKS: Final = "━─"
+_SIMPLE_BLOCKS: Final = "#-"
 
 
 def draw_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -23,13 +27,18 @@ def draw_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def drawn_bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar of bytes on standard error for the length of a block, gone afterwards; what it gives is told of each piece."""
-    name = TextColumn("{task.description}", markup=False, table_column=Column(max_width=_WIDEST_NAME, no_wrap=True, overflow="ellipsis"))
-    columns = (name, BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
-        task = progress.add_task(description, total=total)
-        yield lambda count: progress.advance(task, count)
+def drawn_meters(meters: Sequence[tuple[str, Meter]]) -> Iterator[None]:
+    """A line on standard error for each name and meter, for the length of a block and gone afterwards, as wide as the terminal is."""
+    console = Console(stderr=True)
+    blocks = _SIMPLE_BLOCKS if console.legacy_windows or not console.encoding.startswith("utf") else _BLOCKS
+
+    def lines() -> Text:
+        # A terminal that is filled to the last column may have moved to the next line by itself.
+        texts = (progress_line(name, meter, console.width - 1, blocks=blocks) for name, meter in meters)
+        return Text("\n".join(texts), no_wrap=True, overflow="crop")
+
+    with Live(get_renderable=lines, console=console, transient=True, refresh_per_second=8, redirect_stdout=False, redirect_stderr=False):
+        yield
 
 
 @contextmanager

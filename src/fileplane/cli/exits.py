@@ -50,14 +50,14 @@ EXIT_CODE_HELP = {
 class CommandFailed(Exception):
     """A client command, or one thing of several that it was asked for, failed.
 
-    ``message`` is safe to show on a terminal and holds no secret; ``request_id`` is the server's, where it gave one.
+    ``message`` is safe to show on a terminal and holds no secret; ``request_id`` is the server's, where it gave one, and as safe.
     """
 
     def __init__(self, code: ExitCode, message: str, *, request_id: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = terminal_safe(message)
-        self.request_id = request_id
+        self.request_id = None if request_id is None else terminal_safe(request_id)
 
     def __str__(self) -> str:
         return self.message if self.request_id is None else f"{self.message} (request id {self.request_id})"

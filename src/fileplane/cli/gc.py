@@ -29,6 +29,8 @@ _STEPS: Final = {
     "forget": "records of files whose bytes are gone",
     "abandoned": "uploads left half-written",
     "orphans": "blobs that no file refers to",
+    "uploads": "uploads in parts that have expired",
+    "parts": "parts of uploads that are none of a file's",
 }
 
 Steps = dict[str, tuple[int, int]]
@@ -72,6 +74,8 @@ async def _planned(runtime: Runtime, settings: Settings) -> Steps:
                 "forget": (len(plan.forget), 0),
                 "abandoned": (len(plan.abandoned), sum(blob.size for blob in plan.abandoned)),
                 "orphans": (len(plan.orphans), sum(blob.size for blob in plan.orphans)),
+                "uploads": (len(plan.uploads), 0),
+                "parts": (len(plan.parts), sum(entry.bytes for entry in plan.parts)),
             }
             found = {name: (count + parts[name][0], size + parts[name][1]) for name, (count, size) in found.items()}
     return found
@@ -91,20 +95,21 @@ async def _collected(runtime: Runtime, settings: Settings, wait: int) -> Collect
 
 
 def _janitor(metadata: MetadataStore, blobs: BlobStore, settings: Settings) -> Janitor:
-    from fileplane.clock import SystemClock
     from fileplane.files.janitor import Janitor
 
-    return Janitor(metadata, blobs, SystemClock(), settings)
+    return Janitor(metadata, blobs, metadata.clock, settings)
 
 
 def _steps(done: Collected) -> Steps:
-    files = done.bytes - done.abandoned_bytes - done.orphan_bytes
+    files = done.bytes - done.abandoned_bytes - done.orphan_bytes - done.part_bytes
     return {
         "expire": (done.expired, 0),
         "collect": (done.collected, files),
         "forget": (done.forgotten, 0),
         "abandoned": (done.abandoned, done.abandoned_bytes),
         "orphans": (done.orphans, done.orphan_bytes),
+        "uploads": (done.uploads, 0),
+        "parts": (done.parts, done.part_bytes),
     }
 
 

@@ -79,7 +79,7 @@ async def _rotate(runtime: Runtime, settings: Settings, master_key_file: Path | 
     from fileplane.secrets.vault import Vault
 
     async with runtime.open_metadata(settings) as metadata:
-        source = MasterKeySource(settings.data_dir, settings.master_key)
+        source = MasterKeySource(settings.data_dir, settings.master_key, shared=settings.database_url is not None)
         new = None if master_key_file is None else _read_or_made(master_key_file)
         if new is not None and await metadata.master_key_id() == new.id:
             # An earlier run was interrupted once the key was in force.
@@ -161,7 +161,7 @@ async def _forget(runtime: Runtime, settings: Settings, *, yes: bool) -> tuple[L
     from fileplane.secrets.master_key import MasterKeySource
 
     async with runtime.open_metadata(settings) as metadata:
-        source = MasterKeySource(settings.data_dir, settings.master_key)
+        source = MasterKeySource(settings.data_dir, settings.master_key, shared=settings.database_url is not None)
         lost = await planned_loss(metadata, source)
         if lost.master_key_id is None or not yes:
             return lost, None

@@ -9,7 +9,7 @@ import typer
 
 from fileplane.cli.options import ConfigOption, DataDirOption
 from fileplane.cli.runtime import runtime_of
-from fileplane.settings import load_settings
+from fileplane.setting_sources import load_settings
 
 
 def serve(

@@ -8,7 +8,7 @@ import typer
 
 from fileplane.cli.options import ConfigOption, JsonOption
 from fileplane.cli.output import print_table
-from fileplane.settings import load_settings, show
+from fileplane.setting_sources import load_settings, show
 
 
 def settings(config: ConfigOption = None, as_json: JsonOption = False) -> None:

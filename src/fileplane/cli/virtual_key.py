@@ -37,6 +37,7 @@ _Host = Annotated[str | None, typer.Option(help="Base URL that the credential go
 _Sharing = Annotated[str | None, typer.Option(help="What a project sees at the provider: its own files (project) or all (account).")]
 _Projects = Annotated[list[str] | None, typer.Option("--project", help="Project that may use it, by slug or id; repeat for several.")]
 _NoProject = Annotated[bool, typer.Option("--no-project", help="No project may use it, only virtual keys made with --integration.")]
+_KeepCopy = Annotated[bool | None, typer.Option(help="Keep the bytes of uploads in the native store too.")]
 _Expires = Annotated[str | None, typer.Option(help="Such as 30d, 12h, 45m.")]
 _Fields = Annotated[list[str] | None, typer.Option("--field", help="NAME=VALUE, a field that is no secret; repeat for several.")]
 _Files = Annotated[list[str] | None, typer.Option("--secret-file", help="FIELD=PATH, a secret field and the file that holds it.")]
@@ -55,6 +56,7 @@ def create_virtual_key(  # noqa: PLR0913, PLR0917 - the options of the command
     note: _Note = None,
     custom_host: _Host = None,
     sharing: _Sharing = None,
+    keep_copy: _KeepCopy = None,
     projects: _Projects = None,
     no_project: _NoProject = False,
     expires_in: _Expires = None,
@@ -79,6 +81,7 @@ def create_virtual_key(  # noqa: PLR0913, PLR0917 - the options of the command
         "note": note,
         "custom_host": custom_host,
         "sharing": sharing,
+        "keep_copy": keep_copy,
         "project_ids": _named_projects(projects, no_project=no_project, otherwise=[DEFAULT_PROJECT]),
         "expires_at": _end(expires_in),
     }
@@ -152,6 +155,7 @@ def update_virtual_key(  # noqa: PLR0913, PLR0917 - the options of the command
     note: _Note = None,
     custom_host: _Host = None,
     sharing: _Sharing = None,
+    keep_copy: _KeepCopy = None,
     projects: _Projects = None,
     no_project: _NoProject = False,
     expires_in: _Expires = None,
@@ -169,6 +173,8 @@ def update_virtual_key(  # noqa: PLR0913, PLR0917 - the options of the command
     """Change what is given, and leave the rest as it is. Another host, or what becomes part of one, needs the secrets again."""
     texts = {"name": name, "note": note, "custom_host": custom_host, "sharing": sharing}
     given: dict[str, object] = {field: text for field, text in texts.items() if text is not None}
+    if keep_copy is not None:
+        given["keep_copy"] = keep_copy
     if (named := _named_projects(projects, no_project=no_project, otherwise=None)) is not None:
         given["project_ids"] = named
     if never_expires or expires_in is not None:
@@ -222,6 +228,7 @@ def described(key: VirtualKey, slugs: Mapping[str, str]) -> dict[str, Any]:
         "note": key.note,
         "custom_host": key.custom_host,
         "sharing": key.sharing.value,
+        "keep_copy": key.keep_copy,
         "projects": sorted(slugs.get(project_id, project_id) for project_id in key.project_ids),
         "integration": key.integration,
         "fields": {**key.clear, **key.references, **dict.fromkeys(sorted(key.sealed.fields), _STARS)},

@@ -11,6 +11,7 @@ from fileplane.control.wishes import Wishes
 from fileplane.credentials import NewVirtualKey, Sealed, Sharing, VirtualKey
 from fileplane.errors import InvalidRequest, InvalidValue, MissingParameter, OrganisationKeyNeeded
 from fileplane.routing.config_fields import URL_FORMING
+from fileplane.routing.output_prefixes import parsed_prefixes
 from fileplane.routing.providers import ProviderEntry
 from fileplane.routing.slugs import LONGEST_SLUG, parse_virtual_key_slug, slug_from_name
 from fileplane.routing.virtual_key_fields import CheckedFields, check_custom_host, checked_fields
@@ -18,9 +19,10 @@ from fileplane.secrets.envelope import SealBroken, data_key_id_of
 from fileplane.secrets.references import ReferenceNotAllowed, References
 from fileplane.secrets.values import REDACTED
 
+OUTPUT_PREFIXES: Final = "output_prefixes"
 _SUFFIX_BYTES: Final = 3
-_WHERE_IT_GOES: Final = URL_FORMING | {"azure_entra_scope"}
-"""Which host, and for the use of which service a token is asked for."""
+_WHERE_IT_GOES: Final = URL_FORMING | {"azure_entra_scope", "aws_role_arn", "aws_auth_type"}
+"""Which host, for the use of which service a token is asked for, and as whom the holder of the keys then acts."""
 _OF_THE_MACHINE: Final = frozenset({"managed", "workload"})
 
 
@@ -51,6 +53,16 @@ def sharing_wished(wishes: Wishes, present: Sharing) -> Sharing:
     if isinstance(value, str) and value in set(Sharing):
         return Sharing(value)
     raise InvalidValue(f"'{param}' must be one of {', '.join(Sharing)}.", param=param)
+
+
+def flag_wished(wishes: Wishes, name: str, *, present: bool) -> bool:
+    """Raises :class:`~fileplane.errors.InvalidValue` for what is neither true nor false."""
+    value, param = wishes.values.get(name), wishes.param(name)
+    if value is None:
+        return present
+    if isinstance(value, bool):
+        return value
+    raise InvalidValue(f"'{param}' must be true or false.", param=param)
 
 
 def fields_wished(entry: ProviderEntry, wishes: Wishes, before: VirtualKey | None = None) -> CheckedFields:
@@ -108,7 +120,8 @@ def require_rights(caller: Principal, entry: ProviderEntry, wishes: Wishes, fiel
 def uses_identity_of_the_machine(clear: Mapping[str, str], secret_names: set[str]) -> bool:
     """Whether a credential asks for the identity of the machine that the server runs on."""
     assumed = "aws_role_arn" in clear and "aws_access_key_id" not in secret_names
-    return assumed or clear.get("azure_auth_mode") in _OF_THE_MACHINE
+    asked = clear.get("azure_auth_mode") in _OF_THE_MACHINE or "machine" in {clear.get("aws_auth_type"), clear.get("vertex_auth_mode")}
+    return assumed or asked
 
 
 def is_of_the_machine(clear: Mapping[str, str], secret_names: set[str]) -> bool:
@@ -151,6 +164,8 @@ def require_secrets_to_widen(caller: Principal, before: VirtualKey, after: NewVi
     wider = []
     if after.sharing is Sharing.ACCOUNT and before.sharing is Sharing.PROJECT:
         wider.append("sharing")
+    if set(parsed_prefixes(after.clear.get(OUTPUT_PREFIXES, ""))) - set(parsed_prefixes(before.clear.get(OUTPUT_PREFIXES, ""))):
+        wider.append(OUTPUT_PREFIXES)
     if before.expires_at is not None and (after.expires_at is None or after.expires_at > before.expires_at):
         wider.append("expires_at")
     knows = before.integration is None and {*before.sealed.fields, *before.references} <= {*fields.secrets, *fields.references}

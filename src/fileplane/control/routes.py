@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 from fileplane.access import Principal
 from fileplane.control.configs import Configs
 from fileplane.control.credential_rules import is_of_the_machine
-from fileplane.control.virtual_keys import OpenedCredential, VirtualKeys
+from fileplane.control.opened_credentials import OpenedCredential
+from fileplane.control.virtual_keys import VirtualKeys
 from fileplane.credentials import Sharing
 from fileplane.errors import FileplaneError, InvalidValue, RecordNotFound, StorageUnavailable, UnsupportedProviderOperation
 from fileplane.files.remote_route import ClosedTarget, NativeTarget, RemoteRoute, RemoteTarget, Repeats, Trace
@@ -20,6 +21,7 @@ from fileplane.providers.registry import Registry
 from fileplane.routing.config_problems import inside
 from fileplane.routing.config_values import Config, Credential, Options
 from fileplane.routing.headers import NATIVE_PROVIDER, PROVIDER_HEADER
+from fileplane.routing.output_prefixes import outputs_of
 from fileplane.routing.plans import ConcreteTarget, Random, every_target, plan_route
 from fileplane.routing.resolution import HEADERS_ALONE, Wanted, provider_key_of, wanted_own_route, wanted_route
 from fileplane.routing.route_requests import CONFIG_HEADER, VIRTUAL_KEY_HEADER
@@ -27,6 +29,12 @@ from fileplane.secrets.values import Secret
 
 BESIDE_STORED: Final = frozenset({"anthropic_beta", "anthropic_version", "openai_beta"})
 """The fields that a request may add to a stored credential: they change neither whose call it is nor where it goes."""
+
+_MODES: Final = frozenset({"azure_auth_mode", "vertex_auth_mode", "aws_role_arn", "aws_auth_type"})
+"""The fields by which a credential can ask for the identity of the machine."""
+
+OBJECT_STORES: Final = frozenset({"bedrock", "vertex-ai"})
+"""The providers whose files are objects in a bucket, and that heed the options of a file."""
 
 _After = Callable[[int, int], int | None]
 _Step: TypeAlias = RemoteTarget | ClosedTarget | NativeTarget
@@ -58,6 +66,11 @@ class Routes:
         self._registry = registry
         self._chance = chance
 
+    @property
+    def registry(self) -> Registry:
+        """Every provider that routes may lead to."""
+        return self._registry
+
     async def find(self, headers: Mapping[str, str], principal: Principal, pathname: str) -> Route:
         """Where a file call of a caller goes; ``headers`` have names in lower case.
 
@@ -81,10 +94,13 @@ class Routes:
         return route
 
     async def of_virtual_key(self, project_id: str, virtual_key_id: str) -> RemoteTarget:
-        """The target of one that a project may use, by its id, for work in the background. Raises FileplaneError if it cannot be used."""
+        """The target of a virtual key, by its id, for what the catalog has of a project there. Raises FileplaneError if it cannot be used.
+
+        Also where the project may use it no longer: that ends requests, while what was begun by then is ended as it would have been.
+        """
         slug = await self._virtual_keys.slug_of(project_id, virtual_key_id)
         concrete = ConcreteTarget("config", None, Credential(virtual_key=slug), Options())
-        return await _Opening(self._virtual_keys, self._registry, {}, project_id).target(concrete)
+        return await _Opening(self._virtual_keys, self._registry, {}, project_id, begun=True).target(concrete)
 
     async def _config(self, wanted: Wanted, project_id: str) -> Config:
         if wanted.config is HEADERS_ALONE:
@@ -123,13 +139,16 @@ class Routes:
 
 
 class _Opening:
-    """The targets of one request, with their credentials."""
+    """The targets of one request, with their credentials. ``begun`` for work in the background, which goes on what is recorded."""
 
-    def __init__(self, virtual_keys: VirtualKeys, registry: Registry, headers: Mapping[str, str], project_id: str) -> None:
+    def __init__(
+        self, virtual_keys: VirtualKeys, registry: Registry, headers: Mapping[str, str], project_id: str, *, begun: bool = False
+    ) -> None:
         self._virtual_keys = virtual_keys
         self._registry = registry
         self._headers = headers
         self._project_id = project_id
+        self._begun = begun
 
     async def target_or_why_not(self, concrete: ConcreteTarget) -> RemoteTarget | ClosedTarget:
         """What is wrong with one stored credential, or cannot be done at one provider, is that target's failure and no other's.
@@ -153,21 +172,28 @@ class _Opening:
         repeats = Repeats() if retry is None else Repeats(retry.attempts, retry.on_status_codes, retry.use_retry_after_header)
         timeout = None if options.request_timeout_ms is None else options.request_timeout_ms / 1000
         forwarded = tuple((name, self._headers[name]) for name in options.forward_headers or () if name in self._headers)
-        virtual_key_id = None
+        virtual_key_id, keep_copy = None, False
         if concrete.credential.virtual_key is not None:
             opened = await self._opened(concrete.path, concrete.credential.virtual_key)
             added = {name: value for name, value in concrete.credential.fields if name in BESIDE_STORED and isinstance(value, str)}
-            target = Target(
-                opened.provider, opened.secrets, {**added, **opened.clear}, opened.custom_host, True, timeout, forwarded, self._project_id
-            )
+            fields = {**added, **opened.clear, **_of_the_file(opened.provider, options)}
+            target = Target(opened.provider, opened.secrets, fields, opened.custom_host, True, timeout, forwarded, self._project_id)
             virtual_key_id = None if opened.sharing is Sharing.ACCOUNT else opened.id
+            keep_copy = opened.keep_copy
         else:
             target = self._own(concrete, timeout, forwarded)
-        return RemoteTarget(concrete.path, self._registry.get(target.provider), target, virtual_key_id, repeats)
+        keep_copy = keep_copy if options.keep_copy is None else options.keep_copy
+        if keep_copy and virtual_key_id is None:
+            raise InvalidValue(
+                "'keep_copy' is for virtual keys whose files a catalog gives to projects: nothing else says whose the copies are.",
+                param=inside(concrete.path.removeprefix("config").removeprefix("."), "keep_copy"),
+            )
+        outputs = () if virtual_key_id is None else outputs_of(target.fields.get("output_prefixes", ""), self._project_id)
+        return RemoteTarget(concrete.path, self._registry.get(target.provider), target, virtual_key_id, repeats, outputs, keep_copy)
 
     async def _opened(self, path: str, slug: str) -> OpenedCredential:
         try:
-            return await self._virtual_keys.resolve(self._project_id, slug)
+            return await (self._virtual_keys.resolve_begun(slug) if self._begun else self._virtual_keys.resolve(self._project_id, slug))
         except RecordNotFound as error:
             raise InvalidValue(
                 "There is no such virtual key that this project may use. Create it first.", param=self._named_in(path)
@@ -188,9 +214,15 @@ class _Opening:
         fields = {name: value for name, value in credential.fields if isinstance(value, str)}
         assert credential.provider is not None, "the plan has refused what names no provider"
         self._registry.get(credential.provider)
-        if is_of_the_machine(fields, set(secrets)) and (secrets or host is None or fields.keys() & {"azure_auth_mode", "aws_role_arn"}):
+        if is_of_the_machine(fields, set(secrets)) and (secrets or host is None or fields.keys() & _MODES):
             raise _no_credential(credential.provider, secrets)
+        fields |= _of_the_file(credential.provider, concrete.options)
         return Target(credential.provider, secrets, fields, host, not concrete.from_caller, timeout, forwarded, self._project_id)
+
+
+def _of_the_file(provider: str, options: Options) -> dict[str, str]:
+    """What is said of the file that a request is about, where the provider heeds it."""
+    return dict(options.file_options) if provider in OBJECT_STORES else {}
 
 
 def _no_credential(provider: str, secrets: Mapping[str, Secret]) -> FileplaneError:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from enum import Enum
-from typing import Final
 
 from fileplane import errors
 from fileplane.access import Principal
 from fileplane.clock import Clock
 from fileplane.control import credential_rules as rules
+from fileplane.control import virtual_key_rules as wished
 from fileplane.control.changes import ATTEMPTS
 from fileplane.control.failures import told
+from fileplane.control.opened_credentials import OpenedCredential, OpenedCredentials
 from fileplane.control.reach import owns, project_named, projects_named
 from fileplane.control.values import end_of, name_of, note_of, optional_text
 from fileplane.control.wishes import Wishes
@@ -21,10 +22,10 @@ from fileplane.credentials import NewVirtualKey, Sealed, Sharing, VirtualKey
 from fileplane.ids import uuid7
 from fileplane.metadata.control import ControlStore, RecordChanged, StillInUse, VirtualKeyNotFound
 from fileplane.model import Origin
-from fileplane.routing.providers import PROVIDERS, ProviderEntry
-from fileplane.routing.virtual_key_fields import CheckedFields, find_provider
+from fileplane.routing.output_prefixes import parsed_prefixes, written_prefixes
+from fileplane.routing.providers import PROVIDERS
+from fileplane.routing.virtual_key_fields import CheckedFields
 from fileplane.secrets.references import References
-from fileplane.secrets.values import Secret
 from fileplane.secrets.vault import Vault
 
 
@@ -45,20 +46,6 @@ class View(Enum):
         return self is View.VIRTUAL_KEY or key.integration is None
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedCredential:
-    """A credential for one call to its provider: never to be kept, and to be sent nowhere but to ``custom_host``, or the provider's own."""
-
-    id: str
-    """Of the virtual key, by which the catalog knows it."""
-    slug: str
-    provider: str
-    custom_host: str | None
-    sharing: Sharing
-    clear: Mapping[str, str]
-    secrets: Mapping[str, Secret] = field(repr=False)
-
-
 class VirtualKeys:
     """Makes, changes, shows and opens them.
 
@@ -71,6 +58,7 @@ class VirtualKeys:
         self._vault = vault
         self._references = references
         self._clock = clock
+        self._opened = OpenedCredentials(metadata, vault, clock)
 
     async def list(self, caller: Principal, view: View = View.VIRTUAL_KEY, project: str | None = None) -> list[VirtualKey]:
         """Oldest first. ``project`` (id or slug) is for the organisation to see one project's.
@@ -101,7 +89,7 @@ class VirtualKeys:
         for attempt in range(ATTEMPTS):
             slug = wished or rules.new_slug(new.name)
             try:
-                with told(view.value, params):
+                with self._changing(view, params):
                     return await self._vault.stored(new.id, fields.secrets, store)
             except errors.SlugTaken:
                 if wished is not None or attempt == ATTEMPTS - 1:
@@ -125,7 +113,7 @@ class VirtualKeys:
                 return await self._metadata.update_virtual_key(before, after, origin)
 
             try:
-                with told(view.value, {"projects": wishes.param("project_ids")}):
+                with self._changing(view, {"projects": wishes.param("project_ids")}):
                     return await self._vault.stored(before.id, fields.secrets, store)
             except RecordChanged:
                 continue
@@ -136,7 +124,7 @@ class VirtualKeys:
     ) -> VirtualKey:
         """Raises :class:`~fileplane.errors.RecordNotFound`, ``OrganisationKeyNeeded`` or ``RecordInUse``."""
         found = await self._changeable(caller, slug, view, project)
-        with told(view.value):
+        with self._changing(view):
             try:
                 await self._metadata.delete_virtual_key(found.slug, origin)
             except StillInUse as error:
@@ -144,12 +132,12 @@ class VirtualKeys:
         return found
 
     async def _shown_users(self, caller: Principal, users: tuple[str, ...]) -> tuple[str, ...]:
-        """What another project has made of it is not told by its name."""
+        """What another project has made of it is not told by its name. What is at the provider has none, and is the callers' own."""
         if caller.organisation:
             return users
         own = {f"virtual key {key.slug}" for key in await self._metadata.list_virtual_keys(caller.project_id)}
         own |= {f"config {config.slug}" for config in await self._metadata.list_configs(caller.project_id)}
-        shown = tuple(user for user in users if user in own)
+        shown = tuple(user for user in users if user in own or not user.startswith(("virtual key ", "config ")))
         return shown if len(shown) == len(users) else (*shown, "another project")
 
     async def allow_projects(
@@ -170,43 +158,43 @@ class VirtualKeys:
                 )
             await self._require_unused(before, after)
             try:
-                with told("integration", {"projects": "workspaces"}):
+                with self._changing(View.INTEGRATION, {"projects": "workspaces"}):
                     return await self._metadata.update_virtual_key(before, _as_it_is(before, project_ids=after), origin)
             except RecordChanged:
                 continue
         raise errors.RecordChanged("integration")
 
     async def resolve(self, project_id: str, slug: str) -> OpenedCredential:
-        """The credential that requests of a project use under this slug, opened.
+        """The credential that requests of a project use under this slug, opened. See :class:`OpenedCredentials`.
 
         Raises :class:`~fileplane.errors.RecordNotFound` for one that does not exist or that the project may not use,
         :class:`~fileplane.errors.InvalidValue` for one that has expired, :class:`~fileplane.errors.CredentialUnavailable`.
         """
-        with told("virtual key"):
-            key = await self._usable(project_id, slug)
-            holder = key if key.integration is None else await self._metadata.get_virtual_key(key.integration)
-            for one in (key, holder):
-                if self.has_expired(one):
-                    raise errors.InvalidValue(f"The virtual key '{one.slug}' has expired.", param="virtual_key")
-            widest = key.sharing is Sharing.ACCOUNT and holder.sharing is Sharing.ACCOUNT
-            sharing = Sharing.ACCOUNT if widest else Sharing.PROJECT
-            return OpenedCredential(
-                key.id, slug, holder.provider, holder.custom_host, sharing, holder.clear, await self._vault.open(holder)
-            )
+        return await self._opened.get(project_id, slug)
+
+    async def resolve_begun(self, slug: str) -> OpenedCredential:
+        """As :meth:`resolve`, for what a project has begun at a virtual key that it may no longer use. Never for a request."""
+        return await self._opened.get(None, slug)
 
     async def slug_of(self, project_id: str, virtual_key_id: str) -> str:
-        """The slug of a virtual key that a project may use. Raises :class:`~fileplane.errors.RecordNotFound`."""
-        for key in await self._metadata.list_virtual_keys(project_id):
-            if key.id == virtual_key_id:
-                return key.slug
+        """The slug of a virtual key, which is looked for first among those that a project may use.
+
+        Raises :class:`~fileplane.errors.RecordNotFound`.
+        """
+        for projects_own in (project_id, None):
+            for key in await self._metadata.list_virtual_keys(projects_own):
+                if key.id == virtual_key_id:
+                    return key.slug
         raise errors.RecordNotFound("virtual key", virtual_key_id, param="virtual_key")
 
-    async def _usable(self, project_id: str, slug: str) -> VirtualKey:
-        with suppress(VirtualKeyNotFound):
-            key = await self._metadata.get_virtual_key(slug)
-            if project_id in key.project_ids:
-                return key
-        raise errors.RecordNotFound("virtual key", slug, param="virtual_key")
+    @contextmanager
+    def _changing(self, view: View, params: Mapping[str, str] | None = None) -> Iterator[None]:
+        """Tells what the store refuses in callers' words, and lets go of what was opened before, however the change ended."""
+        try:
+            with told(view.value, params):
+                yield
+        finally:
+            self._opened.forget()
 
     def has_expired(self, key: VirtualKey) -> bool:
         """Whether it may be used no longer."""
@@ -237,12 +225,14 @@ class VirtualKeys:
         if view is View.PROVIDER and integration is None:
             raise errors.MissingParameter("Missing required parameter: 'integration_id'.", param="integration_id")
         used = None if integration is None else await self._integration(caller, integration, wishes)
-        entry = _provider_of(wishes, used)
+        entry = wished.provider_of(wishes, used)
         fields, custom_host = CheckedFields(), None
         if used is None:
             fields, custom_host = rules.fields_wished(entry, wishes), rules.host_wished(entry, wishes)
             rules.require_rights(caller, entry, wishes, fields, self._references)
             rules.require_own_identity(caller, fields.clear, {*fields.secrets, *fields.references}, wishes.param("provider"))
+        project_ids = await self._projects(caller, wishes, view)
+        fields = await self._bound(caller, fields, project_ids, wishes)
         new = NewVirtualKey(
             id=uuid7(self._clock.now_ms()),
             slug="",
@@ -250,21 +240,41 @@ class VirtualKeys:
             provider=entry.name,
             note=note_of(values.get("note"), wishes.param("note")),
             custom_host=custom_host,
-            sharing=_require_sharing(rules.sharing_wished(wishes, Sharing.PROJECT), used, wishes),
-            project_ids=await self._projects(caller, wishes, view),
+            sharing=wished.require_sharing(rules.sharing_wished(wishes, Sharing.PROJECT), used, wishes),
+            project_ids=project_ids,
             clear=fields.clear,
             references={name: str(reference) for name, reference in fields.references.items()},
             integration=None if used is None else used.slug,
             expires_at=end_of(values.get("expires_at"), wishes.param("expires_at"), self._now()),
         )
-        return new, fields
+        return wished.with_copies(new, wishes, present=False), fields
+
+    async def _bound(self, caller: Principal, fields: CheckedFields, project_ids: frozenset[str], wishes: Wishes) -> CheckedFields:
+        """The fields with each output prefix bound to the id of one project, for as long as it is kept.
+
+        One that names no project is for the only one that may use the virtual key. Raises :class:`~fileplane.errors.MissingParameter`
+        where there is not exactly one, and what :func:`project_named` does for a project that the caller cannot speak for.
+        """
+        text = fields.clear.get(rules.OUTPUT_PREFIXES)
+        if text is None:
+            return fields
+        param = next(wishes.param(name) for name in (rules.OUTPUT_PREFIXES, "outputPrefixes") if name in wishes.fields)
+        bound = []
+        for prefix, named in parsed_prefixes(text):
+            if not named and len(project_ids) != 1:
+                raise errors.MissingParameter(
+                    f"'{prefix}' must say which project may read what is there: write '{prefix}=<project>', with its id or slug.",
+                    param=param,
+                )
+            bound.append((prefix, await project_named(self._metadata, caller, named, param) or "" if named else next(iter(project_ids))))
+        return replace(fields, clear={**fields.clear, rules.OUTPUT_PREFIXES: written_prefixes(tuple(bound))})
 
     async def _integration(self, caller: Principal, slug: str, wishes: Wishes) -> VirtualKey:
         found = await self._find(caller, slug.removeprefix("@"))
         param = wishes.param("integration")
         if found is None or found.integration is not None:
             raise errors.InvalidValue(f"There is no integration '{slug[:80]}' that can be used here. Create it first.", param=param)
-        _refuse_own_credential(wishes)
+        wished.refuse_own_credential(wishes)
         return found
 
     async def _projects(self, caller: Principal, wishes: Wishes, view: View) -> frozenset[str]:
@@ -290,11 +300,11 @@ class VirtualKeys:
 
     async def _changed(self, caller: Principal, before: VirtualKey, wishes: Wishes) -> tuple[NewVirtualKey, CheckedFields]:
         values = wishes.values
-        _require_the_same(before, wishes)
+        wished.require_the_same(before, wishes)
         entry = PROVIDERS[before.provider]
         used = None if before.integration is None else await self._metadata.get_virtual_key(before.integration)
         if used is not None:
-            _refuse_own_credential(wishes)
+            wished.refuse_own_credential(wishes)
         fields, custom_host = CheckedFields(clear=before.clear), before.custom_host
         if used is None and (wishes.fields or wishes.has("custom_host")):
             fields, custom_host = rules.fields_wished(entry, wishes, before), rules.host_wished(entry, wishes, before)
@@ -302,14 +312,17 @@ class VirtualKeys:
             present = {*fields.secrets, *fields.references, *before.sealed.fields, *before.references} - fields.removed
             rules.require_secrets_for_another_host(before, fields, custom_host, wishes)
             rules.require_own_identity(caller, fields.clear, present, next(map(wishes.param, wishes.fields), wishes.param("custom_host")))
+        project_ids = await self._changed_projects(caller, before, wishes)
+        if fields.clear.get(rules.OUTPUT_PREFIXES) != before.clear.get(rules.OUTPUT_PREFIXES):
+            fields = await self._bound(caller, fields, project_ids, wishes)
         references = {name: text for name, text in before.references.items() if name not in {*fields.secrets, *fields.removed}}
         after = _as_it_is(
             before,
             name=name_of(values["name"], wishes.param("name")) if wishes.has("name") else before.name,
             note=note_of(values["note"], wishes.param("note")) if wishes.has("note") else before.note,
             custom_host=custom_host,
-            sharing=_require_sharing(rules.sharing_wished(wishes, before.sharing), used, wishes),
-            project_ids=await self._changed_projects(caller, before, wishes),
+            sharing=wished.require_sharing(rules.sharing_wished(wishes, before.sharing), used, wishes),
+            project_ids=project_ids,
             clear=fields.clear,
             references=references | {name: str(reference) for name, reference in fields.references.items()},
             expires_at=(
@@ -317,7 +330,7 @@ class VirtualKeys:
             ),
         )
         rules.require_secrets_to_widen(caller, before, after, fields, wishes)
-        return after, fields
+        return wished.with_copies(after, wishes, present=before.keep_copy), fields
 
     async def _changed_projects(self, caller: Principal, before: VirtualKey, wishes: Wishes) -> frozenset[str]:
         one = await project_named(self._metadata, caller, wishes.values.get("workspace_id"), wishes.param("workspace_id"))
@@ -342,44 +355,6 @@ class VirtualKeys:
                 raise errors.RecordInUse("integration", users, param="workspaces")
 
 
-_CHANGES_NEVER: Final = {"slug": "slug", "provider": "provider", "integration": "integration"}
-
-
-def _require_the_same(before: VirtualKey, wishes: Wishes) -> None:
-    for name, attribute in _CHANGES_NEVER.items():
-        value = wishes.values.get(name)
-        present = getattr(before, attribute)
-        own_integration = name == "integration" and value == before.slug and present is None
-        if value is not None and value != present and not own_integration:
-            param = wishes.param(name)
-            raise errors.InvalidValue(f"'{param}' never changes. Make another one instead.", param=param)
-
-
-def _refuse_own_credential(wishes: Wishes) -> None:
-    sent = [name for name, value in {**wishes.fields, "custom_host": wishes.values.get("custom_host")}.items() if value is not None]
-    if sent:
-        param = wishes.param(sent[0])[:160]
-        raise errors.InvalidValue(f"Credential and host are the integration's. Leave '{param}' out.", param=param)
-
-
-def _provider_of(wishes: Wishes, used: VirtualKey | None) -> ProviderEntry:
-    value, param = wishes.values.get("provider"), wishes.param("provider")
-    if used is not None:
-        if value is not None and value != used.provider:
-            raise errors.InvalidValue(f"The integration is one of the provider '{used.provider}'. Leave '{param}' out.", param=param)
-        return PROVIDERS[used.provider]
-    if value is None:
-        raise errors.MissingParameter(f"Missing required parameter: '{param}'.", param=param)
-    return find_provider(value, param)
-
-
-def _require_sharing(sharing: Sharing, used: VirtualKey | None, wishes: Wishes) -> Sharing:
-    if sharing is Sharing.ACCOUNT and used is not None and used.sharing is not Sharing.ACCOUNT:
-        param = wishes.param("sharing")
-        raise errors.InvalidValue(f"'{param}' may be account only where the integration is shared so as well.", param=param)
-    return sharing
-
-
 def _as_it_is(before: VirtualKey, **changes: object) -> NewVirtualKey:
     same = NewVirtualKey(
         id=before.id,
@@ -395,5 +370,6 @@ def _as_it_is(before: VirtualKey, **changes: object) -> NewVirtualKey:
         sealed=before.sealed,
         integration=before.integration,
         expires_at=before.expires_at,
+        keep_copy=before.keep_copy,
     )
     return replace(same, **changes)  # type: ignore[arg-type]  # the fields' own types

@@ -25,6 +25,7 @@ SNAKE_CASE: Final = {
 """What Portkey's SDK for Node makes of a name before it sends it, such as ``resource_name``."""
 
 _OURS: Final = {name: name for name in ("name", "slug", "provider", "note", "custom_host", "sharing", "workspace_id", "expires_at")} | {
+    "keep_copy": "keep_copy",
     "customHost": "custom_host",
     "project_ids": "project_ids",
     "workspace_ids": "project_ids",
@@ -41,6 +42,7 @@ _OF_INTEGRATIONS: Final = {
     "project_ids": "project_ids",
     "workspace_ids": "project_ids",
     "expires_at": "expires_at",
+    "keep_copy": "keep_copy",
 }
 NOT_DONE: Final = {
     "usage_limits": "Spending at providers is not counted here. Limits of requests and bytes belong to projects and API keys.",

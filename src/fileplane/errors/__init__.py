@@ -9,7 +9,10 @@ FileplaneError
 │   ├── UnknownParameter
 │   ├── MalformedForm
 │   ├── StorageQuotaExceeded
-│   └── FileQuotaExceeded
+│   ├── FileQuotaExceeded
+│   ├── UploadNotPending
+│   ├── UploadResumable
+│   └── TooManyParts
 ├── AuthenticationFailed 401
 │   ├── MissingApiKey
 │   └── InvalidApiKey
@@ -18,6 +21,7 @@ FileplaneError
 ├── OrganisationKeyNeeded 403
 ├── NotFound 404
 │   ├── FileNotFound
+│   ├── UploadNotFound
 │   ├── JobUnknown
 │   ├── HoldNotFound
 │   ├── RecordNotFound
@@ -28,14 +32,20 @@ FileplaneError
 ├── Conflict 409
 │   ├── FileInUse
 │   ├── TooManyHolds
+│   ├── UploadOffsetMismatch
 │   ├── SlugTaken
 │   ├── RecordInUse
 │   ├── RecordChanged
+│   ├── UploadUnresolved
 │   └── IdempotencyConflict
+├── UploadGone 410
+├── ProtocolVersionUnsupported 412
 ├── FileTooLarge 413
 ├── UnsupportedMediaType 415
 ├── InvalidRange 416
+├── UploadLocked 423
 ├── RateLimited 429
+├── ChecksumMismatch 460
 ├── InternalError 500
 ├── StorageIntegrityError 500
 ├── UnsupportedProviderOperation 501
@@ -87,11 +97,17 @@ from fileplane.errors.records import (
     RouteNotFound,
     SlugTaken,
     TooManyHolds,
+    UploadGone,
+    UploadLocked,
+    UploadNotFound,
+    UploadOffsetMismatch,
+    UploadUnresolved,
     ValidationNotFound,
 )
 from fileplane.errors.requests import (
     AboveMaximum,
     BelowMinimum,
+    ChecksumMismatch,
     FileQuotaExceeded,
     FileTooLarge,
     InvalidRange,
@@ -100,11 +116,15 @@ from fileplane.errors.requests import (
     MalformedForm,
     MethodNotAllowed,
     MissingParameter,
+    ProtocolVersionUnsupported,
     RateLimited,
     RequestTimeout,
     StorageQuotaExceeded,
+    TooManyParts,
     UnknownParameter,
     UnsupportedMediaType,
+    UploadNotPending,
+    UploadResumable,
 )
 from fileplane.errors.service import CredentialUnavailable, InternalError, NotProvided, StorageIntegrityError, StorageUnavailable
 from fileplane.errors.upstream import (
@@ -128,6 +148,7 @@ __all__ = [
     "AuthenticationFailed",
     "BelowMinimum",
     "BeyondOwnRights",
+    "ChecksumMismatch",
     "ClientDisconnected",
     "Conflict",
     "CredentialUnavailable",
@@ -155,6 +176,7 @@ __all__ = [
     "NotFound",
     "NotProvided",
     "OrganisationKeyNeeded",
+    "ProtocolVersionUnsupported",
     "ProviderRefused",
     "RateLimited",
     "RecordChanged",
@@ -167,11 +189,19 @@ __all__ = [
     "StorageQuotaExceeded",
     "StorageUnavailable",
     "TooManyHolds",
+    "TooManyParts",
     "UnknownParameter",
     "UnsupportedMediaType",
     "UnsupportedProviderOperation",
+    "UploadGone",
+    "UploadLocked",
     "UploadLost",
+    "UploadNotFound",
+    "UploadNotPending",
+    "UploadOffsetMismatch",
+    "UploadResumable",
     "UploadTimedOut",
+    "UploadUnresolved",
     "UpstreamAnswerInvalid",
     "UpstreamBusy",
     "UpstreamError",

@@ -24,6 +24,13 @@ class FileNotFound(NotFound):
         super().__init__(f"No such File object: {file_id[:80]}", param=param)
 
 
+class UploadNotFound(NotFound):
+    """The upload is unknown, or of another project."""
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__(f"No such Upload object: {upload_id[:80]}", param="id")
+
+
 class JobUnknown(NotFound):
     """The batch or fine-tuning job is unknown, or of another project."""
 
@@ -106,6 +113,19 @@ class TooManyHolds(Conflict):
         super().__init__(f"A file may have {most} holds at once. Release one that is no longer needed first.", param="id")
 
 
+class UploadUnresolved(Conflict):
+    """A completion of the upload is going on, or nobody knows yet what has become of it at the provider."""
+
+    code = "upload_unresolved"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A completion of this upload is going on, or what has become of it at the provider is not known yet. Ask for the upload later: "
+            "it is 'completed' once the file is found. Through a credential of your own, look at the provider's list.",
+            param="id",
+        )
+
+
 class IdempotencyConflict(Conflict):
     """The idempotency key was used for another upload, or for a file that is gone since."""
 
@@ -125,6 +145,46 @@ class IdempotencyConflict(Conflict):
             "The upload that this Idempotency-Key was used for is still under way, or was sent whole and not answered. Look at the list of "
             "files, or try the same key again later; with a new one there may be a second file."
         )
+
+
+class UploadOffsetMismatch(Conflict):
+    """The resumable upload has come to another offset than the request says."""
+
+    code = "upload_offset_mismatch"
+
+    def __init__(self, received: int) -> None:
+        super().__init__(
+            f"This upload has {received} bytes. Go on from there: a HEAD request tells how many there are.",
+            param="upload-offset",
+            headers={"upload-offset": str(received)},
+        )
+
+
+class UploadLocked(FileplaneError):
+    """Another request appends to the resumable upload, or has taken it over."""
+
+    status = 423
+    type = "invalid_request_error"
+    code = "upload_locked"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Another request is appending to this upload, or has taken it over. Ask for the offset with HEAD, which ends that request, and "
+            "go on from there.",
+            param="id",
+        )
+
+
+class UploadGone(FileplaneError):
+    """The resumable upload has expired or was terminated, or its file is gone."""
+
+    status = 410
+    type = "invalid_request_error"
+    code = "upload_gone"
+
+    def __init__(self, status: str) -> None:
+        what = {"completed": "was completed, and its file is gone", "cancelled": "was terminated"}.get(status, f"is {status}")
+        super().__init__(f"This upload {what}. Create another.", param="id")
 
 
 class SlugTaken(Conflict):

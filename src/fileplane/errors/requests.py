@@ -80,6 +80,35 @@ class FileQuotaExceeded(InvalidRequest):
         )
 
 
+class UploadNotPending(InvalidRequest):
+    """The upload is completed, cancelled or expired, and takes nothing more."""
+
+    code = "upload_not_pending"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"This upload is {status}: it takes no more parts and can be neither completed nor cancelled.", param="id")
+
+
+class UploadResumable(InvalidRequest):
+    """The upload is one of tus: its parts come in order, to /v1/tus, and it is completed by its last byte."""
+
+    code = "upload_resumable"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This upload is resumable: send its bytes in order to /v1/tus with PATCH. It is completed by the last of them.", param="id"
+        )
+
+
+class TooManyParts(InvalidRequest):
+    """The upload has as many parts as it may have."""
+
+    code = "too_many_parts"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"An upload may have {most} parts. Cancel it, and send larger parts to another.", param="data")
+
+
 class MethodNotAllowed(FileplaneError):
     """The path does not have this method."""
 
@@ -110,6 +139,25 @@ class UnsupportedMediaType(FileplaneError):
     status = 415
     type = "invalid_request_error"
     code = "unsupported_media_type"
+
+
+class ProtocolVersionUnsupported(FileplaneError):
+    """The header Tus-Resumable is missing, or names a version of tus other than 1.0.0."""
+
+    status = 412
+    type = "invalid_request_error"
+    code = "unsupported_protocol_version"
+
+
+class ChecksumMismatch(FileplaneError):
+    """The bytes are not those that Upload-Checksum is of. Nothing of this request was kept."""
+
+    status = 460
+    type = "invalid_request_error"
+    code = "checksum_mismatch"
+
+    def __init__(self) -> None:
+        super().__init__("The body does not have the checksum that Upload-Checksum says. Send it again.", param="upload-checksum")
 
 
 class InvalidRange(FileplaneError):

@@ -41,7 +41,11 @@ class StorageUnavailable(FileplaneError):
     status = 503
     code = "storage_unavailable"
 
-    def __init__(self, message: str, *, retry_after: int = 5, nothing_changed: bool = False) -> None:
-        """``nothing_changed`` when it is certain that what was asked for did not happen and never will."""
+    def __init__(self, message: str, *, retry_after: int = 5, nothing_changed: bool = False, full: bool = False) -> None:
+        """``nothing_changed`` when it is certain that what was asked for did not happen and never will.
+
+        ``full`` where nothing is wrong but that there is no room, so that what is stored can be read and deleted.
+        """
         super().__init__(message, headers={"retry-after": str(retry_after)})
         self.nothing_changed = nothing_changed
+        self.full = full

@@ -6,8 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from fileplane.errors import (
@@ -77,8 +76,7 @@ async def repeated(target: RemoteTarget, call: Callable[[RemoteTarget], Awaitabl
     trace.heard = target.target.heard
     for number in range(most + 1):
         try:
-            async with timed(target):
-                result = await call(target)
+            result = await _once(target, call)
         except UpstreamOutcomeUnknown:
             raise
         except UpstreamSuspended:
@@ -127,12 +125,11 @@ class Waits:
         return wait
 
 
-@asynccontextmanager
-async def timed(target: RemoteTarget) -> AsyncIterator[None]:
+async def _once(target: RemoteTarget, call: Callable[[RemoteTarget], Awaitable[T]]) -> T:
     """Tells of the request's own timeout as such: 408 instead of 504. An upload of unknown outcome stays what it is."""
     bound, began = target.target.request_timeout_seconds, asyncio.get_running_loop().time()
     try:
-        yield
+        return await call(target)
     except UpstreamTimeout as error:
         if bound is None or asyncio.get_running_loop().time() - began < bound - _TIMERS_DIFFER_SECONDS:
             raise

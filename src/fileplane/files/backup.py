@@ -48,21 +48,19 @@ class Tally:
     files: Counter[Outcome] = field(default_factory=Counter)
     bytes: Counter[Outcome] = field(default_factory=Counter)
     problems: list[dict[str, str]] = field(default_factory=list)
+    problem_count: int = 0
+    """Blobs that could not be had: of a file that consists of parts, there may be several."""
     gone: int = 0
 
     def add(self, file: KeptFile, outcome: Outcome) -> None:
         """Counts one file."""
-        self.files[outcome] += 1
+        self.files[outcome] += file.counts
         self.bytes[outcome] += file.bytes
+        self.problem_count += outcome in PROBLEMS
         if outcome in PROBLEMS and len(self.problems) < NAMED_PROBLEMS:
             self.problems.append(
                 {"project_id": file.project_id, "file_id": file.file_id, "blob_key": file.blob_key, "problem": outcome.value}
             )
-
-    @property
-    def problem_count(self) -> int:
-        """Files whose bytes could not be had."""
-        return sum(self.files[outcome] for outcome in PROBLEMS)
 
     @property
     def whole(self) -> tuple[int, int]:

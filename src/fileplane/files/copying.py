@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -58,23 +58,8 @@ class Copier:
         """Brings everything that the rows name, page by page. Raises :class:`BackupFailed` when the target fails."""
         after = ("", "")
         while page := await rows.kept_files(after, PAGE):
-            after = (page[-1].project_id, page[-1].file_id)
-            yield list(zip(page, await self._several(page), strict=True))
-
-    async def _several(self, files: Sequence[KeptFile]) -> list[Outcome]:
-        gate = asyncio.Semaphore(_AT_ONCE)
-
-        async def one(file: KeptFile) -> Outcome:
-            async with gate:
-                return await self.bring(file)
-
-        tasks = [asyncio.create_task(one(file)) for file in files]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+            after = page[-1].place
+            yield list(zip(page, await several(self.bring, page), strict=True))
 
     async def bring(self, file: KeptFile) -> Outcome:
         """Brings one file's blob. Raises :class:`BackupFailed` when the target fails; a failing source is an outcome."""
@@ -150,6 +135,24 @@ class _Watched:
             except (StorageUnavailable, StorageIntegrityError, OSError) as error:
                 raise _SourceFailed from error
             yield piece
+
+
+async def several(bring: Callable[[KeptFile], Awaitable[Outcome]], files: Sequence[KeptFile]) -> list[Outcome]:
+    """Brings each of the files, a few at once. When one fails, none is under way any more."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(file: KeptFile) -> Outcome:
+        async with gate:
+            return await bring(file)
+
+    tasks = [asyncio.create_task(one(file)) for file in files]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 async def _sha256(reader: BlobReader | _Watched) -> str:

@@ -1,4 +1,7 @@
-"""Looking at one stored file: whether its blob is there, has its size and, if it is read, its bytes. Shared by check and scrub."""
+"""Looking at one stored blob: whether it is there, has its size and, if it is read, its bytes. Shared by check and scrub.
+
+Of a file that consists of parts, each part is looked at by itself.
+"""
 
 from __future__ import annotations
 
@@ -64,8 +67,6 @@ async def still_kept(metadata: MetadataStore, file: KeptFile) -> bool:
     A file is marked before its bytes are removed. So what was missing, and still has to be there now, was missing without reason.
     """
     # Pages begin after a key. All that sort between an id without its last character and the id itself share the former.
-    near = await metadata.kept_files((file.project_id, file.file_id[:-1]), _NEIGHBOURS)
-    return any(
-        (other.project_id, other.file_id, other.blob_key, other.due) == (file.project_id, file.file_id, file.blob_key, False)
-        for other in near
-    )
+    project_id, place = file.place
+    near = await metadata.kept_files((project_id, place[:-1]), _NEIGHBOURS)
+    return any((other.place, other.blob_key, other.due) == (file.place, file.blob_key, False) for other in near)

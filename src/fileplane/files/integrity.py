@@ -53,7 +53,7 @@ class IntegrityCheck:
 
         Raises :class:`~fileplane.errors.StorageUnavailable` when a store does not answer; the check is then incomplete.
         """
-        parts = (self._database(), self._counters(), self._files(selection), self._unrecorded())
+        parts = (self._database(), self._counters(), self._manifests(), self._files(selection), self._unrecorded())
         for part in parts:
             async for finding in _database_failures_reported(part):
                 if finding.severity is Severity.ERROR:
@@ -72,19 +72,25 @@ class IntegrityCheck:
             words = f"the counter {drift.counter} of {what} is {drift.kept}, but its files make {drift.counted}"
             yield Finding(Kind.COUNTER_DRIFT, words, drift.project_id)
 
+    async def _manifests(self) -> AsyncIterator[Finding]:
+        """Files whose parts are not all there, as recorded."""
+        for file, found in await self._metadata.incomplete_files(PAGE):
+            words = f"its parts have {found} bytes instead of {file.bytes}"
+            yield Finding(Kind.WRONG_SIZE, words, file.project_id, file.file_id, file.blob_key)
+
     async def _files(self, selection: Selection | None) -> AsyncIterator[Finding]:
         """Every record against its blob."""
         at_once = _AT_ONCE if selection is None else _READ_AT_ONCE
         after = ("", "")
         while page := await self._metadata.kept_files(after, PAGE):
-            after = (page[-1].project_id, page[-1].file_id)
+            after = page[-1].place
             for start in range(0, len(page), at_once):
                 for finding in await asyncio.gather(*(self._file(file, selection) for file in page[start : start + at_once])):
                     if finding is not None:
                         yield finding
 
     async def _file(self, file: KeptFile, selection: Selection | None) -> Finding | None:
-        self.checked.files += 1
+        self.checked.files += file.counts
         if file.due:
             # Nobody can read it any more, and its blob may be gone at any moment.
             return None
@@ -92,7 +98,7 @@ class IntegrityCheck:
         finding = await examine(self._blobs, file, self._count_read if reads else None)
         if finding is not None:
             return finding if await still_kept(self._metadata, file) else None
-        self.checked.files_read += reads
+        self.checked.files_read += reads * file.counts
         return None
 
     async def _count_read(self, count: int) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 
@@ -13,6 +14,8 @@ from fileplane.access import Principal, Whose
 from fileplane.blobs.base import BlobKeyInvalid, BlobMissing, BlobReader, BlobStore
 from fileplane.clock import Clock, SystemClock
 from fileplane.errors import (
+    FileNotFound,
+    FileplaneError,
     FileQuotaExceeded,
     IdempotencyConflict,
     InvalidValue,
@@ -25,13 +28,17 @@ from fileplane.files.findings import Kind
 from fileplane.files.form import FormField, UploadEvent, UploadForm
 from fileplane.files.inspection import Inspection, recorded, refuse_invalid
 from fileplane.files.janitor import Janitor, discard_refused_blob
-from fileplane.files.reading import CountingReader, VerifyingReader, count_unreadable, damaged
+from fileplane.files.manifests import open_manifest
+from fileplane.files.reading import CountingReader, VerifyingReader, count_unreadable, damaged, is_given_up
 from fileplane.files.room import Room
 from fileplane.ids import new_blob_key
 from fileplane.metadata.base import CursorNotFound, MetadataStore
+from fileplane.metadata.catalog import NewCopy
+from fileplane.metadata.control import VirtualKeyNotFound
 from fileplane.metrics import IDEMPOTENT_REPLAYS, VERDICTS
 from fileplane.model import CreatedFile, File, FilePage, FileQuery, Hold, Idempotency, NewFile, Origin, Span, StoredBlob
 from fileplane.settings import Settings
+from fileplane.uploads import manifest_of
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +85,36 @@ class NativeFiles:
     ) -> CreatedFile:
         """As :meth:`create`, of a file of ``size`` bytes whose upload has come already: whoever calls holds its place and counts it."""
         return await self._take(principal, origin, events, None, await self._room(principal, None, size, received), received)
+
+    async def require_room(self, principal: Principal, declared_length: int | None) -> None:
+        """Refuses a form of that length, if it is known, whose file could not be kept here. Raises as :meth:`create` does unread."""
+        await self._room(principal, None, declared_length, Received())
+
+    @asynccontextmanager
+    async def copied(self, principal: Principal, content: AsyncIterator[bytes], form: UploadForm, size: int) -> AsyncIterator[NewCopy]:
+        """The bytes of an upload that goes to a provider, kept here too and durable; the block is to record them.
+
+        ``size`` is their number. Raises what :meth:`create` does for a file that there is no room for, before anything is written. What the
+        block raises that says that nothing was recorded removes them; what nobody can say that of is left to the janitor.
+        """
+        room = await self._room(principal, None, size + self._settings.max_form_overhead_bytes, Received())
+        await room.take(form, size)
+        async with self._blobs.writer(new_blob_key()) as writer:
+            async for piece in content:
+                await writer.write(piece)
+            blob = await writer.commit()
+        async with self._discarding(blob, BaseException):
+            await room.settle(size)
+        try:
+            yield NewCopy(blob, room.quota_bytes, principal.limits)
+        except (FileplaneError, VirtualKeyNotFound) as error:
+            if not isinstance(error, StorageUnavailable) or error.nothing_changed:
+                await discard_refused_blob(self._blobs, blob.key)
+            raise
+
+    async def discard(self, copy: NewCopy) -> None:
+        """Removes a copy that was not needed, since the upload was the repetition of another."""
+        await discard_refused_blob(self._blobs, copy.blob.key)
 
     async def _room(self, principal: Principal, key_hash: bytes | None, declared_length: int | None, received: Received) -> Room:
         """The room of an upload that has been admitted to it. Raises as :meth:`Room.admit`."""
@@ -191,21 +228,41 @@ class NativeFiles:
     async def open(self, file: File, span: Span | None = None) -> AsyncIterator[BlobReader]:
         """The bytes of a file that :meth:`get` has just returned. With ``verify_reads``, whole files are hashed on the way.
 
-        Raises :class:`~fileplane.errors.StorageIntegrityError` when the blob is missing or has another size than the record says.
+        Raises :class:`~fileplane.errors.StorageIntegrityError` when the blob is missing or has another size than the record says, and
+        :class:`~fileplane.errors.FileNotFound` when the file was purged meanwhile and it is missing because of that.
         """
+        verified = span is None and self._settings.verify_reads
+        upload_id = manifest_of(file.blob_key)
         try:
-            async with self._blobs.open(file.blob_key, span) as reader:
+            if upload_id is not None:
+                parts = await self._metadata.manifest_parts(file.project_id, upload_id)
+                gone = partial(is_given_up, self._metadata, file)
+                async with open_manifest(self._blobs, file, parts, span, is_given_up=gone, verified=verified) as whole:
+                    yield whole
+                return
+            async with self._blobs.open(file.blob_key, span, file.bytes) as reader:
                 if reader.size != file.bytes:
                     raise damaged(file, Kind.WRONG_SIZE)
-                verified = span is None and self._settings.verify_reads
                 yield VerifyingReader(reader, file) if verified else CountingReader(reader, file)
         except BlobMissing as error:
+            if await is_given_up(self._metadata, file):
+                raise FileNotFound(file.id) from error
             raise damaged(file, Kind.MISSING_BLOB) from error
         except BlobKeyInvalid as error:
             raise damaged(file, Kind.INVALID_KEY) from error
         except StorageUnavailable as error:
             count_unreadable(error)
             raise
+
+    async def only_blob(self, file: File) -> str | None:
+        """The key of the one blob that a file consists of, also of a single part; None for a file of several."""
+        upload_id = manifest_of(file.blob_key)
+        if upload_id is None:
+            return file.blob_key
+        if file.bytes > self._settings.max_part_bytes:
+            return None  # hardly one part, unless the setting was larger: not worth looking up ten thousand
+        parts = await self._metadata.manifest_parts(file.project_id, upload_id)
+        return parts[0].blob_key if len(parts) == 1 and parts[0].bytes == file.bytes else None
 
     async def delete(self, principal: Principal, file_id: str, origin: Origin) -> None:
         """Marks the file as deleted: no later call sees it, but it can be restored for a while.

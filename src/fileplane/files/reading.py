@@ -11,8 +11,9 @@ from typing import Final
 from fileplane.blobs.base import BlobReader
 from fileplane.errors import StorageIntegrityError, StorageUnavailable
 from fileplane.files.findings import Kind, is_unreadable
+from fileplane.metadata.base import MetadataStore
 from fileplane.metrics import INTEGRITY_FAILURES
-from fileplane.model import File
+from fileplane.model import File, KeptFile
 
 READ: Final = "read"
 VERIFY: Final = "verify"
@@ -33,6 +34,12 @@ def damaged(file: File, kind: Kind, source: str = READ) -> StorageIntegrityError
     return StorageIntegrityError(
         f"The stored bytes of file {file.id} are missing or damaged ({kind}). The operator must restore them from a backup."
     )
+
+
+async def is_given_up(metadata: MetadataStore, file: File) -> bool:
+    """Whether a file's bytes may have been removed by now, so that it is no damage if they are not there."""
+    kept = KeptFile(file.project_id, file.id, file.blob_key, file.bytes, file.sha256, due=False)
+    return bool(await metadata.given_up_files([kept]))
 
 
 def count_unreadable(error: StorageUnavailable) -> None:

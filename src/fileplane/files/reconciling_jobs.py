@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from fileplane.catalog import Claim, Job
@@ -21,7 +22,6 @@ from fileplane.metadata.catalog import AlreadyBound, IntentNotFound
 from fileplane.model import Origin
 from fileplane.providers.remote_jobs import RemoteJob, RemoteJobQuery
 
-_AT_ONCE: Final = 20
 _MOST_PAGES: Final = 20
 _PAGE: Final = 100
 
@@ -54,9 +54,8 @@ class JobReconciler:
 
     async def run(self) -> int:
         """One round; how many jobs it has looked at. What could not be decided is looked at again once its claim has run out."""
-        jobs = await self._metadata.claim_unresolved_jobs(self._claim, _AT_ONCE)
-        await each_apart(jobs, self._resolve_unless_done, self._claim.seconds)
-        return len(jobs)
+        claim = partial(self._metadata.claim_unresolved_jobs, self._claim)
+        return await each_apart(claim, self._resolve_unless_done, self._claim.seconds)
 
     async def _resolve_unless_done(self, job: Job) -> None:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from fileplane.access import Principal
@@ -41,7 +41,8 @@ from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.catalog import IntentNotFound
 from fileplane.model import CreatedFile, File, Origin
 from fileplane.providers.base import ByteRange, Capabilities, RemoteContent, RemoteFile
-from fileplane.providers.remote_ids import is_remote_id
+from fileplane.providers.object_ids import canonical_id
+from fileplane.providers.remote_ids import is_file_id
 from fileplane.settings import Settings
 
 _CLIENT_ERRORS: Final = range(400, 500)
@@ -71,6 +72,8 @@ class Outline:
 
     filename: str | None
     size: int | None
+    transformed: bool = False
+    """Whether the download has other bytes than the provider."""
 
 
 class RemoteFiles:
@@ -82,6 +85,11 @@ class RemoteFiles:
         self._uploads = RemoteUploads(metadata, settings, clock or SystemClock(), native)
         self._refresher = JobRefresher(metadata)
         self._holder = new_holder()
+
+    @property
+    def uploads(self) -> RemoteUploads:
+        """What sends files."""
+        return self._uploads
 
     async def settle(self) -> None:
         """To be called before the stores are closed."""
@@ -106,6 +114,7 @@ class RemoteFiles:
         if target is None or row is None:
             remote = await self._first(route, file_id, lambda one: one.provider.get(one.target, file_id))
             return file_at_provider(principal.project_id, remote)
+        target.require_bucket_of(file_id)
         if not target.provider.capabilities(target.target).get:
             route.trace.path, route.trace.provider = target.path, target.provider.name
             return file_in_catalog(row)
@@ -116,11 +125,29 @@ class RemoteFiles:
             raise
         return file_in_catalog(await self._refreshed(row, remote), remote.status_details)
 
+    async def copy_of(self, route: RemoteRoute, principal: Principal, file_id: str) -> File | None:
+        """The native file that has the bytes of a file whose provider does not give them back; None where there is none, or no need.
+
+        Raises :class:`~fileplane.errors.FileNotFound`.
+        """
+        if not any(target.keep_copy or not target.gives_back for target in route.everywhere if target.virtual_key_id is not None):
+            return None
+        target, row = await self._owner(route, principal, file_id)
+        if target is None or row is None or row.copy_id is None or (target.gives_back and not row.transformed):
+            return None
+        try:
+            copy = await self._metadata.get_copy(row.project_id, row.copy_id)
+        except FileNotFound:
+            return None
+        route.trace.path, route.trace.provider = target.path, target.provider.name
+        return copy
+
     async def outline(self, route: RemoteRoute, principal: Principal, file_id: str) -> Outline:
         """Says of a file's content what its provider says of the file. Raises as :meth:`get` and :meth:`open`."""
         target, row = await self._owner(route, principal, file_id)
         if target is None or row is None:
             return await self._first(route, file_id, lambda one: _outline(one, file_id))
+        target.require_bucket_of(file_id)
         if target.provider.capabilities(target.target).get:
             try:
                 outline = await repeated(target, lambda one: _outline(one, file_id), route.trace)
@@ -130,8 +157,10 @@ class RemoteFiles:
         else:
             route.trace.path, route.trace.provider = target.path, target.provider.name
             outline = Outline(None, None)
-        original = _downloadable(target).original_bytes
-        return Outline(row.filename, row.bytes if original and row.bytes is not None else outline.size)
+        if not _downloadable(target).original_bytes or row.transformed or outline.transformed:
+            return Outline(row.filename or None, None)
+        size = row.counted_bytes if row.counted_bytes is not None else outline.size
+        return Outline(row.filename or outline.filename, size if size is not None else row.bytes or None)
 
     @asynccontextmanager
     async def open(self, route: RemoteRoute, principal: Principal, file_id: str, span: ByteRange | None = None) -> AsyncIterator[OpenFile]:
@@ -146,24 +175,27 @@ class RemoteFiles:
                 content = await self._first(route, file_id, enter)
                 yield OpenFile(content, None, None)
                 return
+            target.require_bucket_of(file_id)
             try:
                 content = await repeated(target, enter, route.trace)
             except FileNotFound:
                 await self._forgotten(row)
                 raise
-            original = target.provider.capabilities(target.target).original_bytes
-            size = row.bytes if original else None
-            yield OpenFile(content, row.filename, size, size_is_sure=size is not None and row.sha256 is not None)
+            original = target.provider.capabilities(target.target).original_bytes and not (row.transformed or content.transformed)
+            # Where a provider keeps no sizes, that of a job's result is 0 here without being known.
+            size = row.counted_bytes if row.counted_bytes is not None else row.bytes or None
+            yield OpenFile(content, row.filename or None, size if original else None, original and row.counted_bytes is not None)
 
     async def delete(self, route: RemoteRoute, principal: Principal, file_id: str, origin: Origin) -> None:
         """Deletes a file at its provider, for good.
 
         Raises :class:`~fileplane.errors.FileNotFound` and, while a job uses it, :class:`~fileplane.errors.FileInUse`.
         """
-        target, row = await self._owner(route, principal, file_id)
+        target, row = await self._owner(route, principal, file_id, reading=False)
         if target is None or row is None:
-            await self._first(route, file_id, lambda one: one.provider.delete(one.target, file_id))
+            await self._first(route, file_id, lambda one: one.provider.delete(one.target, file_id), reading=False)
             return
+        target.require_bucket_of(file_id)
         if not target.provider.capabilities(target.target).delete:
             raise UnsupportedProviderOperation(f"{target.provider.name} cannot delete files through this API.", param="x-portkey-provider")
         intent = await self._deleting(target, row, file_id, origin)
@@ -183,30 +215,37 @@ class RemoteFiles:
 
     async def list(self, route: RemoteRoute, principal: Principal, query: RemoteListQuery) -> RemoteList:
         """One page: of the catalog, of a provider, or of several of them one after another. Raises InvalidValue for an unknown cursor."""
+        if query.after is not None:
+            query = replace(query, after=canonical_id(query.after))
         return await list_along(self._metadata, route, principal.project_id, query)
 
-    async def _owner(self, route: RemoteRoute, principal: Principal, file_id: str) -> tuple[RemoteTarget | None, CatalogFile | None]:
+    async def _owner(
+        self, route: RemoteRoute, principal: Principal, file_id: str, *, reading: bool = True
+    ) -> tuple[RemoteTarget | None, CatalogFile | None]:
         """The target at which the catalog gives a file to the caller's project. Neither, where others may have it.
 
+        ``reading`` lets targets be asked that give files to be read which are in no catalog.
         Raises :class:`~fileplane.errors.FileNotFound` when there are no others.
         """
-        if not is_remote_id(file_id):
+        if not is_file_id(file_id):
             raise FileNotFound(file_id)
         stored = {target.virtual_key_id: target for target in reversed(route.everywhere) if target.virtual_key_id is not None}
         if stored:
             for row in await self._metadata.find_catalog_files(principal.project_id, file_id):
                 if row.virtual_key_id in stored and row.state is FileState.BOUND:
                     return stored[row.virtual_key_id], row
-        if all(target.virtual_key_id is not None for target in route.everywhere):
+        if not any(_may_have(target, file_id, reading=reading) for target in route.everywhere):
             raise _unreadable(route) or FileNotFound(file_id)
         return None, None
 
-    async def _first(self, route: RemoteRoute, file_id: str, call: Callable[[RemoteTarget], Awaitable[T]]) -> T:
+    async def _first(self, route: RemoteRoute, file_id: str, call: Callable[[RemoteTarget], Awaitable[T]], *, reading: bool = True) -> T:
         """What the first target gives that has the file, of those whose files are in no catalog."""
         failure = _unreadable(route)
         for target in route.everywhere:
-            if target.virtual_key_id is not None:
+            if not _may_have(target, file_id, reading=reading):
                 continue
+            if target.virtual_key_id is not None and await self._metadata.catalogued_ids(target.virtual_key_id, [file_id]):
+                continue  # the catalog gives it to another project, whatever its key begins with
             try:
                 return await repeated(target, call, route.trace)
             except FileNotFound:
@@ -227,7 +266,9 @@ class RemoteFiles:
         return await self._metadata.begin_catalog_delete(row.project_id, row.virtual_key_id, file_id, claim, origin)
 
     async def _refreshed(self, row: CatalogFile, remote: RemoteFile) -> CatalogFile:
-        report = FileReport(status=None if remote.status is None else status_word(remote), expires_at=remote.expires_at)
+        later = row.ends_here and remote.expires_at is not None and row.expires_at is not None and remote.expires_at >= row.expires_at
+        expires_at = None if later else remote.expires_at
+        report = FileReport(status=None if remote.status is None else status_word(remote), expires_at=expires_at)
         if report.status in {None, row.status} and report.expires_at in {None, row.expires_at}:
             return row
         assert row.provider_file_id is not None
@@ -242,6 +283,15 @@ class RemoteFiles:
             await self._metadata.cancel_catalog_delete(intent.project_id, intent.id, origin)
         except (IntentNotFound, StorageUnavailable) as error:
             _log.warning("that a deletion was refused could not be recorded, and is found out later: %s", error, exc_info=error)
+
+
+def _may_have(target: RemoteTarget, file_id: str, *, reading: bool) -> bool:
+    """Whether a target may be asked for a file that the catalog does not give to the caller's project.
+
+    Never for a deletion through a stored credential: what a prefix is declared for is reading, and whose an object is that no catalog
+    knows, nobody here can tell.
+    """
+    return target.virtual_key_id is None or (reading and target.gives(file_id))
 
 
 def _surely_kept(error: FileplaneError, target: RemoteTarget) -> bool:
@@ -259,7 +309,7 @@ def _unreadable(route: RemoteRoute) -> FileplaneError | None:
 async def _outline(target: RemoteTarget, file_id: str) -> Outline:
     original = _downloadable(target).original_bytes
     file = await target.provider.get(target.target, file_id)
-    return Outline(file.filename, file.bytes if original else None)
+    return Outline(file.filename, file.bytes if original and not file.transformed else None, file.transformed)
 
 
 def _downloadable(target: RemoteTarget) -> Capabilities:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from fileplane.errors import FileplaneError, InvalidValue
 from fileplane.providers.base import Provider, Target
+from fileplane.providers.object_ids import is_below, parse_object_id
 from fileplane.providers.request_ids import Heard
+
+_BUCKETS: Final = {"bedrock": ("s3", "aws_s3_bucket"), "vertex-ai": ("gs", "vertex_storage_bucket_name")}
+"""How ids of files begin where they are objects, and the field that names their bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,36 @@ class RemoteTarget:
     target: Target
     virtual_key_id: str | None = None
     repeats: Repeats = Repeats()
+    outputs: tuple[str, ...] = ()
+    """What the keys of objects begin with that the caller's project may read although they are in no catalog: results of its batches."""
+    keep_copy: bool = False
+    """Whether the bytes of uploads are kept in the native store too. Only with ``virtual_key_id``."""
+
+    def gives(self, file_id: str) -> bool:
+        """Whether it gives the caller's project the file of that id to read, although no catalog does."""
+        bucket = _BUCKETS.get(self.target.provider)
+        return (
+            bool(self.outputs) and bucket is not None and is_below(file_id, bucket[0], self.target.fields.get(bucket[1], ""), self.outputs)
+        )
+
+    def require_bucket_of(self, file_id: str) -> None:
+        """Raises InvalidValue for a catalogued object that is in another bucket than the one that the credential names by now.
+
+        Nothing is asked there any more, so that nobody may take it for gone.
+        """
+        place = parse_object_id(file_id)
+        _, field = _BUCKETS.get(self.target.provider, ("", ""))
+        if place is not None and self.target.fields.get(field, place.bucket) != place.bucket:
+            raise InvalidValue(
+                f"The file is in the bucket '{place.bucket}', and the virtual key has another one now. Name that one in it again.",
+                param="x-portkey-virtual-key",
+            )
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether a download is, byte for byte, what was uploaded."""
+        can = self.provider.capabilities(self.target)
+        return can.download and can.downloads_uploads and can.original_bytes
 
 
 @dataclass(frozen=True, slots=True)

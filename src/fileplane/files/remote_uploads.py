@@ -11,32 +11,33 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from fileplane.access import Principal
-from fileplane.catalog import CatalogFile, Claim, FileState, NewUpload, UploadedFile
+from fileplane.catalog import CatalogFile, Claim, FileState, NewUpload, Reservation, UploadedFile
 from fileplane.clock import Clock
 from fileplane.errors import (
     FileplaneError,
     FileTooLarge,
     IdempotencyConflict,
-    InvalidValue,
     StorageUnavailable,
-    UnsupportedProviderOperation,
     UploadLost,
+    UploadUnresolved,
     UpstreamOutcomeUnknown,
 )
 from fileplane.files.allowance import Received, Uploads
 from fileplane.files.attempts import along_the_plan
-from fileplane.files.form import FileBegins, FormField, UploadEvent
+from fileplane.files.early_refusals import refuse_at_once
+from fileplane.files.form import UploadEvent
 from fileplane.files.native import NativeFiles
 from fileplane.files.passage import Passage
+from fileplane.files.remote_expiry import ends_here
 from fileplane.files.remote_form import RemoteForm
-from fileplane.files.remote_route import ClosedTarget, NativeTarget, RemoteRoute, RemoteTarget, virtual_key_gone
+from fileplane.files.remote_route import RemoteRoute, RemoteTarget, virtual_key_gone
 from fileplane.files.remote_shapes import file_at_provider, file_in_catalog, status_word
-from fileplane.files.spool import Spool, spooled
+from fileplane.files.sending import Incoming, Sending
+from fileplane.files.spool import spooled
 from fileplane.ids import new_holder
 from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.catalog import AlreadyBound, IntentNotFound
@@ -57,93 +58,22 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-class Incoming:
-    """The form as it arrives: up to the file, then the file and whatever comes after it."""
+class _Watched:
+    """Knows of one attempt whether all bytes were handed over."""
 
-    def __init__(self, events: AsyncIterator[UploadEvent], form: RemoteForm, passage: Passage) -> None:
-        self._events = aiter(events)
-        self._passage = passage
-        self._hash = hashlib.sha256()
-        self.form = form
-        self.size = 0
-        self.at_most: int | None = None
-        """See :class:`~fileplane.files.form.FileBegins`."""
-        self.committed = False
-        """Whether fields can come no more, because what they would change has been sent."""
-
-    @property
-    def sha256(self) -> str:
-        """Of the bytes so far, in hex."""
-        return self._hash.hexdigest()
-
-    async def begin(self) -> None:
-        """Reads up to the file. Raises an :class:`~fileplane.errors.InvalidRequest` for a form that has none."""
-        async for event in self._events:
-            if isinstance(event, FileBegins):
-                self.form.begin_file(event)
-                self.at_most = event.at_most
-                return
-            assert isinstance(event, FormField), "bytes come after the file has begun"
-            self.form.take_field(event)
-            await self._passage.take(0)
-        self.form.require_complete()
+    def __init__(self, sending: Sending) -> None:
+        self._sending = sending
+        self._handed_over = False
 
     async def content(self) -> AsyncIterator[bytes]:
-        """The file's bytes. Ends when the whole form has come and is in order."""
-        async for event in self._events:
-            if isinstance(event, bytes):
-                self.size += len(event)
-                await self._passage.take(self.size)
-                self._hash.update(event)
-                yield event
-            elif isinstance(event, FormField):
-                if self.committed:
-                    raise InvalidValue(
-                        f"'{event.name[:80]}' came after the file, which is passed on as it comes. Send the file last.",
-                        param=event.name[:80],
-                    )
-                self.form.take_field(event)
-            else:
-                self.form.begin_file(event)
-        self.form.require_complete()
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """One upload, whichever target it goes to. Without ``spool`` it is sent as it comes, which can be done once."""
-
-    principal: Principal
-    origin: Origin
-    incoming: Incoming
-    spool: Spool | None
-    idempotency: Idempotency | None
-    several: bool
-    """Whether another target may follow the one that fails."""
-
-    def content(self) -> AsyncIterator[bytes]:
-        """The file's bytes, for one attempt."""
-        return self.incoming.content() if self.spool is None else self.spool.read()
-
-    async def events(self) -> AsyncIterator[UploadEvent]:
-        """The whole form again, from the temporary copy."""
-        for event in self.incoming.form.events_before_the_bytes():
-            yield event
-        async for piece in self.content():
+        async for piece in self._sending.content():
             yield piece
+        self._handed_over = True
 
-    def new_upload(self, virtual_key_id: str) -> NewUpload:
-        """What the catalog is told before anything is sent."""
-        form, whole = self.incoming.form, self.spool is not None
-        return NewUpload(
-            virtual_key_id,
-            form.purpose,
-            form.filename,
-            form.media_type,
-            self.principal.key_id,
-            bytes=self.incoming.size if whole else None,
-            sha256=self.incoming.sha256 if whole else None,
-            expires_after=form.expires_after,
-        )
+    def leaves_open(self, error: BaseException) -> bool:
+        """Whether nobody knows what has become of it: whoever is cancelled once all is handed over cannot know whether it has arrived."""
+        may_have_arrived = self._handed_over or self._sending.is_a_call
+        return isinstance(error, UpstreamOutcomeUnknown) or (may_have_arrived and not isinstance(error, FileplaneError))
 
 
 class RemoteUploads:
@@ -177,8 +107,11 @@ class RemoteUploads:
     ) -> CreatedFile:
         """Sends one upload along a route. See :meth:`fileplane.files.native.NativeFiles.create`, and the module."""
         passage = Passage(principal, self._metadata, self._clock, received, self._settings.max_form_overhead_bytes)
-        _refuse_at_once(route, declared_length, self._settings.max_form_overhead_bytes, repeatable=idempotency_key is not None)
+        refuse_at_once(route, declared_length, self._settings.max_form_overhead_bytes, repeatable=idempotency_key is not None)
         await passage.admit(declared_length)
+        if route.only is not None and route.only.keep_copy and idempotency_key is None:
+            assert self._native is not None, "whoever makes routes that keep copies gives it here"
+            await self._native.require_room(principal, declared_length)
         incoming = Incoming(events, RemoteForm(self._settings, principal), passage)
         # Where no key is asked for, there is no project that anything could be counted for.
         async with self._uploads.going_on(principal, received) if principal.project_id else nullcontext():
@@ -198,11 +131,12 @@ class RemoteUploads:
 
     def _goes_straight(self, route: RemoteRoute, form: RemoteForm, declared_length: int | None) -> bool:
         only = route.only
-        if only is None or only.repeats.attempts:
+        if only is None or only.repeats.attempts or only.keep_copy:
             return False
         small = declared_length is not None and declared_length <= _SMALL
         known = form.known_purpose is not None and form.known_filename is not None
-        return known and not small and not only.provider.capabilities(only.target).needs_length
+        needs = only.provider.capabilities(only.target)
+        return known and not small and not needs.needs_length and not needs.needs_lines
 
     def _check_spooled(self, size: int) -> None:
         """A provider without a limit must not make anybody's upload fill this server's disk."""
@@ -214,11 +148,27 @@ class RemoteUploads:
                 param="file",
             )
 
+    async def send_along(self, route: RemoteRoute, sending: Sending) -> CreatedFile:
+        """Sends what is kept here along a route of providers. Raises as :meth:`create`."""
+        return await self._along(route, sending, Received())
+
+    async def _at(self, target: RemoteTarget, sending: Sending) -> CreatedFile:
+        if target.virtual_key_id is not None:
+            return await self._catalogued(target, target.virtual_key_id, sending)
+        watched = _Watched(sending)
+        try:
+            if sending.steps is not None:
+                await sending.steps.begun(None)
+            remote = await self._sent(target, sending, watched.content())
+        except BaseException as error:
+            if sending.steps is not None and not watched.leaves_open(error) and not isinstance(error, UploadUnresolved):
+                await asyncio.shield(self._later(sending.steps.abandoned()))
+            raise
+        return CreatedFile(file_at_provider(sending.principal.project_id, remote), repeated=False)
+
     async def _along(self, route: RemoteRoute, sending: Sending, received: Received) -> CreatedFile:
         async def send(target: RemoteTarget) -> CreatedFile:
-            if target.virtual_key_id is None:
-                return CreatedFile(file_at_provider(sending.principal.project_id, await self._sent(target, sending)), repeated=False)
-            return await self._catalogued(target, target.virtual_key_id, sending)
+            return await self._at(target, sending)
 
         async def keep() -> CreatedFile:
             assert self._native is not None, "whoever makes routes with the native store in them gives it here"
@@ -226,51 +176,69 @@ class RemoteUploads:
 
         return await along_the_plan(route, send, keep)
 
-    async def _sent(self, target: RemoteTarget, sending: Sending, content: AsyncIterator[bytes] | None = None) -> RemoteFile:
-        form = sending.incoming.form
+    async def _sent(self, target: RemoteTarget, sending: Sending, content: AsyncIterator[bytes], mark: str | None = None) -> RemoteFile:
+        if sending.steps is not None and sending.steps.call is not None:
+            return await sending.steps.call(target)
+        form, spool = sending.incoming.form, sending.spool
+        counted = spool is not None and target.provider.capabilities(target.target).needs_lines
         upload = RemoteUpload(
             purpose=form.purpose,
             filename=form.filename,
             media_type=form.media_type,
-            content=content or sending.content(),
-            expires_after=form.expires_after,
-            length=None if sending.spool is None else sending.spool.size,
-            at_most=None if sending.spool is not None else sending.incoming.at_most,
+            content=content,
+            expires_after=None if ends_here(target, form.expires_after) else form.expires_after,
+            length=None if spool is None else spool.size,
+            at_most=None if spool is not None else sending.incoming.at_most,
+            lines=spool.lines if spool is not None and counted else None,
+            mark=mark,
         )
         return await target.provider.upload(target.target, upload)
 
     async def _catalogued(self, target: RemoteTarget, virtual_key_id: str, sending: Sending) -> CreatedFile:
-        claim = Claim(self._holder, CLAIM_SECONDS)
+        claim, new = Claim(self._holder, CLAIM_SECONDS), sending.new_upload(target, virtual_key_id)
         try:
-            reservation = await self._metadata.reserve_upload(
-                sending.principal.project_id, sending.new_upload(virtual_key_id), claim, sending.origin, sending.idempotency
-            )
+            reservation = await self._reserved(target, new, claim, sending)
         except VirtualKeyNotFound as error:
             raise virtual_key_gone() from error
         intent = reservation.file
         if reservation.repeated:
             return await _repeated(intent, sending)
-        handed_over = False
-
-        async def watched() -> AsyncIterator[bytes]:
-            nonlocal handed_over
-            async for piece in sending.content():
-                yield piece
-            handed_over = True
-
+        watched = _Watched(sending)
         try:
             async with self._claimed(intent, claim):
-                remote = await self._sent(target, sending, watched())
+                if sending.steps is not None:
+                    await sending.steps.begun(intent.id)
+                remote = await self._sent(target, sending, watched.content(), intent.id)
         except BaseException as error:
-            # Whoever is cancelled once all is handed over cannot know whether it has arrived.
-            unknown = isinstance(error, UpstreamOutcomeUnknown) or (handed_over and not isinstance(error, FileplaneError))
-            await asyncio.shield(self._later(self._give_up(intent, sending, unknown=unknown)))
+            await asyncio.shield(self._later(self._give_up(intent, sending, unknown=watched.leaves_open(error))))
             raise
         return CreatedFile(await asyncio.shield(self._later(self._bound(target, intent, sending, remote))), repeated=False)
 
+    async def _reserved(self, target: RemoteTarget, new: NewUpload, claim: Claim, sending: Sending) -> Reservation:
+        """The reservation, with a copy of the bytes in the native store where the target's are kept: durable before anything is sent."""
+        project_id, incoming = sending.principal.project_id, sending.incoming
+        if not target.keep_copy or sending.is_a_call:
+            # Of a file that a call makes nothing is here: what was announced where no copy was kept has none, whatever is wished by now.
+            return await self._metadata.reserve_upload(project_id, new, claim, sending.origin, sending.idempotency)
+        assert self._native is not None, "whoever makes routes that keep copies gives it here"
+        key = sending.idempotency
+        if key is not None and await self._metadata.repeated_upload_bytes(project_id, key.key_hash) is not None:
+            # A repetition needs no room, and no second copy.
+            made = await self._metadata.reserve_upload(project_id, new, claim, sending.origin, key)
+            if made.repeated:
+                return made
+            await self._metadata.fail_upload(project_id, made.file.id, sending.origin)
+        async with self._native.copied(sending.principal, sending.content(), incoming.form, incoming.size) as copy:
+            made = await self._metadata.reserve_upload(project_id, new, claim, sending.origin, key, copy)
+        if made.repeated:
+            await self._native.discard(copy)
+        return made
+
     async def _bound(self, target: RemoteTarget, intent: CatalogFile, sending: Sending, remote: RemoteFile) -> Any:
         size, sha256 = sending.incoming.size, sending.incoming.sha256
-        uploaded = UploadedFile(remote.id, size, status_word(remote), sha256, remote.expires_at)
+        if remote.transformed and remote.bytes is not None:
+            size = remote.bytes
+        uploaded = UploadedFile(remote.id, size, status_word(remote), sha256, remote.expires_at, remote.transformed)
         for attempt in range(_BIND_ATTEMPTS):
             try:
                 bound = await self._metadata.bind_upload(intent.project_id, intent.id, uploaded, sending.origin)
@@ -293,7 +261,7 @@ class RemoteUploads:
     async def _abandon(self, target: RemoteTarget, intent: CatalogFile, remote: RemoteFile) -> None:
         try:
             # Some providers answer an upload of the same bytes with the file that they have, which may be anybody's.
-            if await self._metadata.catalogued_ids(intent.virtual_key_id, [remote.id]):
+            if remote.existed or await self._metadata.catalogued_ids(intent.virtual_key_id, [remote.id]):
                 return
             await target.provider.delete(target.target, remote.id)
         except FileplaneError as error:
@@ -329,34 +297,6 @@ class RemoteUploads:
         self._concluding.add(task)
         task.add_done_callback(self._concluding.discard)
         return task
-
-
-def _refuse_at_once(route: RemoteRoute, declared_length: int | None, form_bytes: int, *, repeatable: bool) -> None:
-    """What is known before the body to be refused by the only target."""
-    if isinstance(route.plan[0], ClosedTarget):
-        raise route.plan[0].why
-    for target in route.plan if repeatable else ():
-        if isinstance(target, RemoteTarget) and target.virtual_key_id is None:
-            raise UnsupportedProviderOperation(
-                "An Idempotency-Key needs a virtual key that keeps a catalog: without one, nothing here knows what was uploaded before.",
-                param="idempotency-key",
-            )
-        if isinstance(target, NativeTarget):
-            raise UnsupportedProviderOperation(
-                "An Idempotency-Key holds for the native store or for virtual keys, not for a fallback between them. Leave it out.",
-                param="idempotency-key",
-            )
-    if (only := route.only) is None:
-        return
-    capabilities = only.provider.capabilities(only.target)
-    if not capabilities.upload:
-        raise UnsupportedProviderOperation(f"{only.provider.name} takes no uploads through this API.", param="x-portkey-provider")
-    limits = [capabilities.max_bytes, *capabilities.max_bytes_of.values()]
-    if declared_length is None or None in limits:
-        return
-    most = max(limit for limit in limits if limit is not None)
-    if declared_length - form_bytes > most:
-        raise FileTooLarge(f"The provider takes files of at most {most} bytes. Send a smaller one.", param="file")
 
 
 def _idempotency(key: str | None, form: RemoteForm) -> Idempotency | None:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from fileplane.access import Principal, Whose
 from fileplane.clock import Clock
 from fileplane.errors import FileQuotaExceeded, FileTooLarge, IdempotencyConflict, RateLimited, StorageQuotaExceeded
 from fileplane.files.allowance import Received
-from fileplane.files.form import UploadForm, largest_of
+from fileplane.files.form import largest_of
 from fileplane.files.janitor import Janitor
 from fileplane.metadata.base import MetadataStore
 from fileplane.model import Kept
 from fileplane.settings import Settings
 
 _DAY_SECONDS: Final = 86_400
+
+
+class Limited(Protocol):
+    """A form with a limit of its own, such as :class:`~fileplane.files.form.UploadForm`."""
+
+    @property
+    def limit(self) -> tuple[int, str]:
+        """See :func:`~fileplane.files.form.largest_of`."""
+        ...
 
 
 class Room:
@@ -68,7 +77,13 @@ class Room:
             await self._receive(max(declared_length or 0, 1))
         await self._require(max(least, 1))
 
-    async def take(self, form: UploadForm, size: int) -> None:
+    async def announce(self, size: int) -> None:
+        """Refuses a file of ``size`` bytes that is to come in parts. Raises as :meth:`admit`."""
+        if self._daily:
+            await self._receive(size)
+        await self._require(size)
+
+    async def take(self, form: Limited, size: int) -> None:
         """Refuses a file of ``size`` bytes so far. Raises as :meth:`admit`."""
         limit, setter = form.limit
         if size > limit:

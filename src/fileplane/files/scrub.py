@@ -129,7 +129,7 @@ class Scrub:
                 await self._scrub(file, run)
                 if run.lost:
                     return Scrubbed(run.files, run.damaged, complete=False)
-                after = (file.project_id, file.file_id)
+                after = file.place
                 if self._clock.monotonic() - noted_at >= _NOTED_SECONDS:
                     noted_at = self._clock.monotonic()
                     await self._note(_Round(current.began, *after, ended=current.ended))

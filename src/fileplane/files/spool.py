@@ -26,14 +26,23 @@ class Spool:
         self._lock = threading.Lock()  # a thread goes on when whoever waits for it is cancelled, and must not meet a reused descriptor
         self._min_free_bytes = min_free_bytes
         self._held = bytearray()
+        self._line_breaks = 0
+        self._ends_a_line = True
         self.size = 0
 
     async def write(self, piece: bytes) -> None:
         """Adds to the end. Raises :class:`~fileplane.errors.StorageUnavailable` for a disk that is, or would be, too full."""
         self._held += piece
         self.size += len(piece)
+        self._line_breaks += piece.count(b"\n")
+        self._ends_a_line = piece.endswith(b"\n") if piece else self._ends_a_line
         if len(self._held) >= _PIECE:
             await self.flush()
+
+    @property
+    def lines(self) -> int:
+        """How many lines there are so far; a last one without a line break counts."""
+        return self._line_breaks + (not self._ends_a_line)
 
     async def flush(self) -> None:
         """To be called after the last :meth:`write`."""

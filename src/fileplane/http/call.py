@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import Request
 
 from fileplane.access import Principal
-from fileplane.blobs.base import BlobStore
+from fileplane.blobs.base import BlobLinks, BlobStore
 from fileplane.control.api_keys import ApiKeys
 from fileplane.control.configs import Configs
 from fileplane.control.projects import Projects
@@ -20,14 +20,19 @@ from fileplane.files.native import NativeFiles
 from fileplane.files.remote import RemoteFiles
 from fileplane.files.remote_jobs import RemoteJobs
 from fileplane.files.remote_route import RemoteRoute
+from fileplane.files.resumable import ResumableUploads
+from fileplane.files.routed_uploads import RoutedUploads
+from fileplane.files.uploads import NativeUploads
 from fileplane.http.auth import Authenticator
 from fileplane.http.request_limits import RequestLimits
 from fileplane.ids import openai_style, parse_file_id
 from fileplane.metadata.base import MetadataStore
 from fileplane.model import File, Origin
+from fileplane.providers.object_ids import canonical_id
 from fileplane.settings import Settings
 
 _FILES: Final = "/v1/files"
+_UPLOADS: Final = ("/v1/uploads", "/v1/tus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Services:
     metadata: MetadataStore
     blobs: BlobStore
     files: NativeFiles
+    uploads: NativeUploads
+    resumable: ResumableUploads
     authenticator: Authenticator
     request_limits: RequestLimits
     projects: Projects
@@ -47,6 +54,9 @@ class Services:
     routes: Routes
     remote: RemoteFiles
     jobs: RemoteJobs
+    routed: RoutedUploads
+    links: BlobLinks | None = None
+    """Where content is redirected to; None where this server sends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,10 @@ class Call:
         """
         if self.route.remote is None:
             return False
-        if not self.request.scope["state"]["route"].startswith(_FILES):
+        route = self.request.scope["state"]["route"]
+        if route.startswith(_UPLOADS):
+            return not self.route.native
+        if not route.startswith(_FILES):
             return True  # the native store has files alone
         if "file_id" in self.request.path_params:
             return self.not_here or not (self.route.has_native and parse_file_id(self.given_id) is not None)
@@ -97,6 +110,11 @@ class Call:
     def given_id(self) -> str:
         """The file's id in the path as the caller wrote it, percent-decoded exactly once."""
         return self.path_text("file_id")
+
+    @property
+    def remote_id(self) -> str:
+        """The id in the path as providers' files have it: an object of a bucket may be named by its URI too."""
+        return canonical_id(self.given_id)
 
     def path_text(self, name: str) -> str:
         """A part of the path as the caller wrote it, percent-decoded exactly once."""

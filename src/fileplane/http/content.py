@@ -15,6 +15,7 @@ from fileplane.errors import ClientDisconnected, InvalidRange, InvalidValue
 from fileplane.files.names import OCTET_STREAM, SHOWN_TYPES
 from fileplane.files.native import NativeFiles
 from fileplane.model import File, Span
+from fileplane.uploads import manifest_of
 
 PATHSEND: Final = "http.response.pathsend"
 _SMALL: Final = 1 << 20  # bytes that are one piece anyway
@@ -23,8 +24,15 @@ _UNSAFE_IN_QUOTES: Final = re.compile(r"[^ !#-\[\]-~]")
 
 
 def etag_of(file: File) -> str:
-    """A strong validator: the SHA-256 of the bytes."""
-    return f'"{file.sha256}"'
+    """A strong validator: the SHA-256 of the bytes; of a file that was uploaded in parts, until that is known, one of its own."""
+    return f'"{file.sha256}"' if file.sha256 else _etags_of(file)[-1]
+
+
+def _etags_of(file: File) -> tuple[str, ...]:
+    """Every validator that was ever told of these bytes."""
+    upload_id = manifest_of(file.blob_key)
+    known = (f'"{file.sha256}"',) if file.sha256 else ()
+    return known if upload_id is None else (*known, f'"parts-{upload_id.replace("-", "")}"')
 
 
 def requested_span(headers: Mapping[str, str], file: File) -> Span | None:
@@ -35,7 +43,7 @@ def requested_span(headers: Mapping[str, str], file: File) -> Span | None:
     :class:`~fileplane.errors.InvalidRange` for a range outside the file.
     """
     header = headers.get("range")
-    if header is None or headers.get("if-range", etag_of(file)) != etag_of(file):
+    if header is None or headers.get("if-range", etag_of(file)) not in _etags_of(file):
         return None
     unit, _, ranges = header.partition("=")
     if unit.strip().lower() != "bytes":
@@ -66,7 +74,7 @@ def not_modified(headers: Mapping[str, str], file: File) -> bool:
     if header is None:
         return False
     candidates = {candidate.strip().removeprefix("W/") for candidate in header.split(",")}
-    return "*" in candidates or etag_of(file) in candidates
+    return "*" in candidates or not candidates.isdisjoint(_etags_of(file))
 
 
 def disposition_of(filename: str) -> str:

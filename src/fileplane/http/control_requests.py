@@ -23,6 +23,7 @@ Sharing = Annotated[
     str | None,
     Meta(description="project: a project sees its own files at the provider; account: everything that the credential sees."),
 ]
+KeepCopy = Annotated[bool | None, Meta(description="Whether the bytes of uploads are kept in the native store too.")]
 _NOT_DONE: Final = Annotated[Any, Meta(description="Null only: Fileplane does not do this.")]
 _Fields = tuple[tuple[str, Any, Any], ...]
 
@@ -45,11 +46,17 @@ def _credential_fields() -> _Fields:
         for spelling in (found.name, *found.aliases)
     }
     helps |= {snake: helps[name] for snake, name in SNAKE_CASE.items()}
-    objects = {"vertex_service_account_json", "vertexServiceAccountJson"}
+    kinds: dict[str, Any] = {
+        spelling: str | dict[str, Any] | None if found.service_account else str | list[str] | None
+        for entry in PROVIDERS.values()
+        for found in entry.fields.values()
+        if found.service_account or found.several
+        for spelling in (found.name, *found.aliases)
+    }
     return tuple(
         (
             name,
-            Annotated[(str | dict[str, Any] | None) if name in objects else (str | None), Meta(description=helps[name])] | UnsetType,
+            Annotated[kinds.get(name, str | None), Meta(description=helps[name])] | UnsetType,
             UNSET,
         )
         for name in sorted({*CREDENTIAL_NAMES, *SNAKE_CASE})
@@ -67,6 +74,7 @@ _KEY_COMMON: Final = _optional(
     ("note", Note),
     ("custom_host", str | None),
     ("sharing", Sharing),
+    ("keep_copy", KeepCopy),
     ("workspace_id", str | None),
     ("project_ids", Projects),
     ("workspace_ids", Projects),
@@ -97,6 +105,7 @@ _PROVIDER_COMMON: Final = (
     *_optional(
         ("note", Note),
         ("sharing", Sharing),
+        ("keep_copy", KeepCopy),
         ("workspace_id", str | None),
         ("project_ids", Projects),
         ("workspace_ids", Projects),
@@ -125,6 +134,7 @@ _INTEGRATION_COMMON: Final = (
         ("configurations", dict[str, Any] | None),
         ("custom_host", str | None),
         ("sharing", Sharing),
+        ("keep_copy", KeepCopy),
         ("workspace_id", str | None),
         ("project_ids", Projects),
         ("workspace_ids", Projects),

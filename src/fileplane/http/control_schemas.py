@@ -13,6 +13,7 @@ from fileplane.access import ORGANISATION_ID, Principal
 from fileplane.control.configs import ShownVersion
 from fileplane.control.reach import shown_projects
 from fileplane.credentials import VirtualKey
+from fileplane.routing.output_prefixes import outputs_of, parsed_prefixes, written_prefixes
 from fileplane.routing.providers import PROVIDERS
 from fileplane.saved_configs import SavedConfig
 from fileplane.secrets.values import REDACTED
@@ -35,6 +36,7 @@ class VirtualKeyObject(msgspec.Struct, frozen=True, kw_only=True):
     model_config: dict[str, str]
     custom_host: str | None
     sharing: Literal["project", "account"]
+    keep_copy: bool
     integration_id: str | None
     references: dict[str, str]
     workspace_id: str | None
@@ -67,6 +69,7 @@ class ProviderObject(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     integration_id: str
     sharing: Literal["project", "account"]
+    keep_copy: bool
     workspace_id: str | None
     workspace_ids: list[str]
     usage_limits: None = None
@@ -99,6 +102,7 @@ class IntegrationObject(msgspec.Struct, frozen=True, kw_only=True):
     masked_key: str | None
     configurations: dict[str, str]
     sharing: Literal["project", "account"]
+    keep_copy: bool
     references: dict[str, str]
     workspace_id: str | None
     workspace_ids: list[str]
@@ -251,7 +255,7 @@ def virtual_key_object(key: VirtualKey, caller: Principal, *, expired: bool) -> 
         note=key.note,
         ai_provider_name=key.provider,
         masked_api_key=REDACTED if _KEY in _secret_names(key) else None,
-        model_config=_model_config(key),
+        model_config=_model_config(key, caller),
         custom_host=key.custom_host,
         integration_id=key.integration,
         references=_references(key, caller),
@@ -277,7 +281,7 @@ def integration_object(key: VirtualKey, caller: Principal, *, expired: bool) -> 
         ai_provider_id=key.provider,
         organisation_id=ORGANISATION_ID,
         masked_key=REDACTED if _KEY in secret_names else None,
-        configurations={**key.clear, **host, **masked},
+        configurations={**_clear(key, caller), **host, **masked},
         references=_references(key, caller),
         workspace_count=len(common["workspace_ids"]),
         **common,
@@ -334,6 +338,7 @@ def _common(key: VirtualKey, caller: Principal, *, expired: bool) -> dict[str, A
         "name": key.name,
         "status": "expired" if expired else "active",
         "sharing": key.sharing.value,
+        "keep_copy": key.keep_copy,
         "workspace_id": projects[0] if len(projects) == 1 else None,
         "workspace_ids": projects,
         "expires_at": None if key.expires_at is None else shown_time(key.expires_at),
@@ -346,12 +351,20 @@ def _secret_names(key: VirtualKey) -> set[str]:
     return {*key.sealed.fields, *key.references}
 
 
-def _model_config(key: VirtualKey) -> dict[str, str]:
+def _model_config(key: VirtualKey, caller: Principal) -> dict[str, str]:
     """The fields but the key, under Portkey's names."""
     masked = {name: REDACTED for name in sorted(_secret_names(key)) if name != _KEY}
     fields = PROVIDERS[key.provider].fields
-    shown = {fields[name].aliases[0] if name in fields else name: value for name, value in {**key.clear, **masked}.items()}
+    shown = {fields[name].aliases[0] if name in fields else name: value for name, value in {**_clear(key, caller), **masked}.items()}
     return shown if key.custom_host is None else shown | {"customHost": key.custom_host}
+
+
+def _clear(key: VirtualKey, caller: Principal) -> dict[str, str]:
+    """What is no secret, without what concerns other projects."""
+    clear = dict(key.clear)
+    text = clear.pop("output_prefixes", "")
+    shown = parsed_prefixes(text) if caller.organisation else tuple((one, caller.project_id) for one in outputs_of(text, caller.project_id))
+    return clear | {"output_prefixes": written_prefixes(shown)} if shown else clear
 
 
 def _references(key: VirtualKey, caller: Principal) -> dict[str, str]:

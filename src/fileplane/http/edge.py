@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fileplane.errors import (
@@ -18,6 +19,7 @@ from fileplane.errors import (
     StorageIntegrityError,
     StorageUnavailable,
 )
+from fileplane.http.cors import Cors
 from fileplane.http.exchange import Exchange
 from fileplane.logs import request_id_in_context, write_line
 from fileplane.metrics import BYTES_IN, BYTES_OUT, REQUEST_SECONDS, REQUESTS
@@ -36,6 +38,7 @@ class Edge:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
+        self._cors = Cors(settings)
         self._trusted = [ipaddress.ip_network(network, strict=False) for network in settings.trusted_proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,6 +48,7 @@ class Edge:
             return
         exchange = Exchange(scope, receive, send)
         scope["state"].update(client=self._client(scope), request_id=exchange.request_id)
+        scope["state"]["answer_headers"] += self._cors.headers(scope)
         token = request_id_in_context.set(exchange.request_id)
         span = begin_request(scope["headers"])
         try:
@@ -58,6 +62,12 @@ class Edge:
             write_line("info", "request", line)
 
     async def _answer(self, exchange: Exchange) -> None:
+        allowed = self._cors.preflight(exchange.scope)
+        if allowed is not None:
+            exchange.scope["state"].update(operation="preflight")
+            exchange.scope["state"]["answer_headers"] += allowed
+            await Response(status_code=204)(exchange.scope, exchange.receive, exchange.send)
+            return
         try:
             await self._app(exchange.scope, exchange.receive, exchange.send)
         except FileplaneError as error:

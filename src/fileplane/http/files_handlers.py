@@ -19,11 +19,13 @@ from fileplane.files.form import UploadEvent
 from fileplane.http.body import Patience, declared_length, read_body, refuse_content_encoding
 from fileplane.http.call import Call
 from fileplane.http.content import ContentResponse, content_headers, not_modified, requested_span
+from fileplane.http.content_links import may_redirect, redirected
 from fileplane.http.multipart import boundary_of, read_form
 from fileplane.http.parameters import delete_parameters, list_parameters, parse_list_query, parse_purge
 from fileplane.http.responses import json_response
 from fileplane.http.schemas import FileDeletion, file_list, file_object
 from fileplane.metrics import UPLOADS_IN_PROGRESS
+from fileplane.model import File
 
 _LONGEST_IDEMPOTENCY_KEY: Final = 255
 _clock = SystemClock()
@@ -50,18 +52,19 @@ class IncomingForm:
     received: Received
 
 
-def incoming_form(call: Call) -> IncomingForm:
-    """The form of an upload. Raises for headers that make it none."""
+def incoming_form(call: Call, nameless: str | None = None) -> IncomingForm:
+    """The form of an upload. Raises for headers that make it none. ``nameless`` as :func:`read_form` has it."""
     request, settings = call.request, call.services.settings
     refuse_content_encoding(request)
     boundary = boundary_of(request.headers.get("content-type"))
     received = Received()
-    body = _counted(read_body(request.receive, Patience.from_settings(settings), _clock), received)
+    body = counted(read_body(request.receive, Patience.from_settings(settings), _clock), received)
     length = declared_length(request)
-    return IncomingForm(read_form(body, boundary, settings, length), length, _idempotency_key(request), received)
+    return IncomingForm(read_form(body, boundary, settings, length, nameless), length, _idempotency_key(request), received)
 
 
-async def _counted(body: AsyncIterator[bytes], received: Received) -> AsyncIterator[bytes]:
+async def counted(body: AsyncIterator[bytes], received: Received) -> AsyncIterator[bytes]:
+    """A body whose bytes are counted as they are read."""
     async for chunk in body:
         received.bytes += len(chunk)
         yield chunk
@@ -93,12 +96,20 @@ async def retrieve_file(call: Call) -> ASGIApp:
 
 async def file_content(call: Call) -> ASGIApp:
     """GET and HEAD /v1/files/{file_id}/content. Ranges are defined for GET alone (RFC 9110, section 14.2)."""
+    return await content_of(call, await call.services.files.get(call.principal, call.file_id))
+
+
+async def content_of(call: Call, file: File) -> ASGIApp:
+    """The answer to GET or HEAD of the content of a file whose bytes are kept here."""
     headers = call.request.headers
-    file = await call.services.files.get(call.principal, call.file_id)
     if not_modified(headers, file):
         kept = {name: value for name, value in content_headers(file, None).items() if not name.startswith("content-")}
         return Response(status_code=304, headers=kept)
     span = requested_span(headers, file) if call.request.method == "GET" else None
+    if call.services.links is not None and may_redirect(call.request.method, headers):
+        blob_key = await call.services.files.only_blob(file)
+        if blob_key is not None:
+            return await redirected(call.services.links, file, blob_key, call.services.settings.redirect_seconds)
     return ContentResponse(call.services.files, file, span, call.services.settings.download_stall_seconds)
 
 

@@ -24,12 +24,12 @@ T = TypeVar("T")
 _clock = SystemClock()
 
 
-async def read_json(request: Request, schema: type[T], settings: Settings) -> T:
-    """The body as ``schema``.
+async def read_json(request: Request, schema: type[T], settings: Settings, most: int = LARGEST_BODY) -> T:
+    """The body, of at most ``most`` bytes, as ``schema``.
 
     Raises an :class:`~fileplane.errors.InvalidRequest` that names the field, UnsupportedMediaType, or what reading a body raises.
     """
-    return _decode(await _whole_body(request, settings), schema)
+    return _decode(await _whole_body(request, settings, most), schema)
 
 
 async def read_object(request: Request, most: int, settings: Settings) -> dict[str, Any]:

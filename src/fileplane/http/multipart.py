@@ -8,7 +8,7 @@ extended form ``filename*`` is forbidden here by RFC 7578, section 4.2, and igno
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from python_multipart.exceptions import FormParserError
@@ -36,7 +36,9 @@ def boundary_of(content_type: str | None) -> bytes:
     """The boundary of a Content-Type. Raises :class:`~fileplane.errors.UnsupportedMediaType` or InvalidValue."""
     media_type, parameters = _split_parameters((content_type or "").encode("latin-1", "replace"))
     if media_type != b"multipart/form-data":
-        raise UnsupportedMediaType("Uploads are multipart/form-data, with the fields 'purpose' and 'file'.", param="content-type")
+        raise UnsupportedMediaType(
+            "Uploads are multipart/form-data: a file with the fields 'purpose' and 'file', a part with 'data'.", param="content-type"
+        )
     boundary = parameters.get(b"boundary", b"")
     if len(boundary) > _LONGEST_BOUNDARY or not _BOUNDARY.fullmatch(boundary.decode("latin-1")):
         raise InvalidValue("The Content-Type header has no usable boundary (RFC 2046 allows 1 to 70 characters).", param="content-type")
@@ -44,13 +46,15 @@ def boundary_of(content_type: str | None) -> bytes:
 
 
 async def read_form(
-    body: AsyncIterator[bytes], boundary: bytes, settings: Settings, form_bytes: int | None = None
+    body: AsyncIterator[bytes], boundary: bytes, settings: Settings, form_bytes: int | None = None, nameless: str | None = None
 ) -> AsyncIterator[UploadEvent]:
     """The form's fields and the file's bytes in the order in which they were sent; ``form_bytes`` is the body's length, if it is known.
 
+    The file is the part ``file`` with a file name; or, if it is given, the part called ``nameless``, with a file name or without.
+
     Raises :class:`~fileplane.errors.MalformedForm`, also when the body ends before the form does.
     """
-    collector = _Collector(settings, None if form_bytes is None else form_bytes - len(boundary) - len(_CLOSING))
+    collector = _Collector(settings, None if form_bytes is None else form_bytes - len(boundary) - len(_CLOSING), nameless)
     parser = MultipartParser(
         boundary, collector.callbacks(), max_header_count=settings.max_part_headers, max_header_size=settings.max_part_header_bytes
     )
@@ -74,9 +78,10 @@ async def read_form(
 class _Collector:
     """Turns the parser's callbacks into events. Pieces of the file are copied only where a chunk holds something else as well."""
 
-    def __init__(self, settings: Settings, last_boundary_at: int | None) -> None:
+    def __init__(self, settings: Settings, last_boundary_at: int | None, nameless: str | None = None) -> None:
         """``last_boundary_at`` is where in the body the closing boundary begins at the latest."""
         self._settings = settings
+        self._nameless = nameless
         self._last_boundary_at = last_boundary_at
         self._headers_end_at = 0
         self.chunk_at = 0
@@ -145,13 +150,19 @@ class _Collector:
         if self._headers.get(b"content-transfer-encoding", b"").strip().lower() not in _PLAIN_ENCODINGS:
             raise MalformedForm("A part of the form has a Content-Transfer-Encoding. Send its bytes as they are.")
         name = _decoded(parameters[b"name"], "name")
-        if name == "file" and b"filename" in parameters:
+        if self._is_file(name, parameters):
             self._field_name = None
             media_type = self._headers.get(b"content-type", b"").decode("latin-1")
-            self._events.append(FileBegins(_decoded(parameters[b"filename"], "file"), media_type, self._at_most()))
+            filename = "" if self._nameless is not None else _decoded(parameters[b"filename"], "file")
+            self._events.append(FileBegins(filename, media_type, self._at_most()))
         else:
             self._field_name = name
             self._field_value.clear()
+
+    def _is_file(self, name: str, parameters: Mapping[bytes, bytes]) -> bool:
+        if self._nameless is not None:
+            return name == self._nameless
+        return name == "file" and b"filename" in parameters
 
     def _at_most(self) -> int | None:
         if self._last_boundary_at is None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from fileplane import __version__
-from fileplane.errors import FileplaneError, ProviderRefused
+from fileplane.errors import ChecksumMismatch, FileplaneError, ProviderRefused
 from fileplane.http.operation import Operation
 from fileplane.http.routes import OPERATIONS
 from fileplane.http.schemas import ErrorEnvelope
@@ -81,6 +81,10 @@ def _describe(operation: Operation, settings: Settings) -> dict[str, Any]:
         {"name": parameter.name, "in": "query", "description": parameter.description, "schema": dict(parameter.schema)}
         for parameter in operation.parameters(settings)
     ]
+    parameters += [
+        {"name": one.name, "in": "header", "description": one.description, "required": one.required, "schema": dict(one.schema)}
+        for one in operation.headers
+    ]
     names = _PATH_PARAMETER.findall(operation.path)
     parameters[:0] = [
         {"name": name, "in": "path", "required": True, "schema": _PATH_VALUES.get(name, {"type": "string"})} for name in names
@@ -103,6 +107,11 @@ def _describe(operation: Operation, settings: Settings) -> dict[str, Any]:
     if operation.path == "/v1/files" and operation.method == "POST":
         described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _upload_form()}}}
         parameters.append({"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}})
+    if operation.path.endswith("/parts") and operation.method == "POST":
+        described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _part_form()}}}
+    if operation.takes_bytes is not None:
+        raw = {"type": "string", "contentMediaType": operation.takes_bytes}
+        described["requestBody"] = {"required": operation.needs_body, "content": {operation.takes_bytes: {"schema": raw}}}
     if operation.takes is not None:
         schema = {"$ref": _REFERENCE.format(name=operation.takes.__name__)}
         described["requestBody"] = {"required": operation.needs_body, "content": {"application/json": {"schema": schema}}}
@@ -116,9 +125,11 @@ def _successes(operation: Operation) -> dict[str, Any]:
     if isinstance(operation.answer, str):
         raw = {"schema": {"type": "string", "contentMediaType": operation.answer}}
         partial = {"description": "The range asked for.", "headers": _REQUEST_ID, "content": {operation.answer: raw}}
-        return {"200": {**success, "content": {"*/*": raw}}, "206": {**partial, "content": {"*/*": raw}}, **_unchanged(operation)}
+        elsewhere = {"description": "The bytes are at `location` for a while (`content_delivery=redirect`).", "headers": _REQUEST_ID}
+        whole = {"200": {**success, "content": {"*/*": raw}}, "206": {**partial, "content": {"*/*": raw}}}
+        return {**whole, "302": elsewhere, **_unchanged(operation)}
     if operation.answer is None:
-        return {"200": success, **_unchanged(operation)}
+        return {str(operation.status): success, **_unchanged(operation)}
     name = operation.answer.__name__
     schema = {"type": "object"} if operation.answer is dict else {"$ref": _REFERENCE.format(name=name)}
     return {"200": {**success, "content": {"application/json": {"schema": schema}}}}
@@ -141,12 +152,17 @@ def _failures(classes: Iterable[type[FileplaneError]]) -> dict[str, Any]:
         by_status[failure.status].append(failure)
     return {
         str(status): {
-            "description": f"{HTTPStatus(status).phrase}: " + " ".join(first_line(failure) + _code(failure) for failure in failures),
+            "description": f"{phrase(status)}: " + " ".join(first_line(failure) + _code(failure) for failure in failures),
             "headers": _REQUEST_ID,
             "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(name="ErrorEnvelope")}}},
         }
         for status, failures in sorted(by_status.items())
     }
+
+
+def phrase(status: int) -> str:
+    """What a status means. One of them is tus' own."""
+    return "Checksum Mismatch" if status == ChecksumMismatch.status else HTTPStatus(status).phrase
 
 
 def _refusals(operation: Operation) -> dict[str, Any]:
@@ -164,6 +180,15 @@ def first_line(failure: type[FileplaneError]) -> str:
 
 def _code(failure: type[FileplaneError]) -> str:
     return f" (`{failure.code}`)" if failure.code else ""
+
+
+def _part_form() -> dict[str, Any]:
+    data = {
+        "type": "string",
+        "contentMediaType": "application/octet-stream",
+        "description": "The part's bytes, with a filename or without.",
+    }
+    return {"type": "object", "required": ["data"], "additionalProperties": False, "properties": {"data": data}}
 
 
 def _upload_form() -> dict[str, Any]:

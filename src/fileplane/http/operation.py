@@ -41,6 +41,12 @@ class Operation:
     """What answers instead of ``handler`` when the request goes to a provider; None where only the native store can do it."""
     needs_body: bool = True
     """Where it has a body, whether it has to be sent."""
+    status: int = 200
+    """Of its success."""
+    headers: tuple[Parameter, ...] = ()
+    """Those of a request that mean something to this operation alone."""
+    takes_bytes: str | None = None
+    """The media type of a body that is the bytes themselves."""
 
     @property
     def scopes(self) -> tuple[Scope, ...]:

@@ -23,11 +23,12 @@ _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter and its JSON schema."""
+    """A parameter, of the query or a header, and its JSON schema."""
 
     name: str
     description: str
     schema: Mapping[str, Any]
+    required: bool = False
 
     def whole(self, text: str) -> int:
         """``text`` as a number within the schema's bounds. Raises InvalidValue, BelowMinimum or AboveMaximum."""

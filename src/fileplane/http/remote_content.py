@@ -112,11 +112,11 @@ class RemoteContentResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Sends it."""
-        await while_there(receive, self._serve(send))
+        await while_there(receive, self._serve(send), is_short=False)
 
     def _file(self, span: ByteRange | None) -> AbstractAsyncContextManager[OpenFile]:
         call = self._call
-        return call.services.remote.open(call.remote_route, call.principal, call.given_id, span)
+        return call.services.remote.open(call.remote_route, call.principal, call.remote_id, span)
 
     async def _serve(self, send: Send) -> None:
         call = self._call

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp
 
 from fileplane.errors import InvalidValue, UnsupportedProviderOperation
 from fileplane.http.call import Call
-from fileplane.http.files_handlers import incoming_form
+from fileplane.http.files_handlers import content_of, incoming_form
 from fileplane.http.parameters import delete_parameters, list_parameters, parse_purge, parse_remote_list_query
 from fileplane.http.presence import telling_of_the_end, while_there
 from fileplane.http.remote_content import RemoteContentResponse, head_response
@@ -42,16 +42,23 @@ async def list_files(call: Call) -> ASGIApp:
 
 async def retrieve_file(call: Call) -> ASGIApp:
     """GET /v1/files/{file_id}."""
-    file = await while_there(call.request.receive, call.services.remote.get(call.remote_route, call.principal, call.given_id))
+    file = await while_there(call.request.receive, call.services.remote.get(call.remote_route, call.principal, call.remote_id))
     tell(call)
     return json_response(file_object(file, file.id))
 
 
 async def file_content(call: Call) -> ASGIApp:
-    """GET and HEAD /v1/files/{file_id}/content. Providers have no HEAD: the length is the file's own, where that is what is served."""
+    """GET and HEAD /v1/files/{file_id}/content. Providers have no HEAD: the length is the file's own, where that is what is served.
+
+    Bytes that a provider does not give back come from the copy here, if there is one.
+    """
+    copy = await call.services.remote.copy_of(call.remote_route, call.principal, call.remote_id)
+    if copy is not None:
+        tell(call)
+        return await content_of(call, copy)
     if call.request.method == "GET":
         return RemoteContentResponse(call)
-    outline = await while_there(call.request.receive, call.services.remote.outline(call.remote_route, call.principal, call.given_id))
+    outline = await while_there(call.request.receive, call.services.remote.outline(call.remote_route, call.principal, call.remote_id))
     tell(call)
     return head_response(outline)
 
@@ -60,15 +67,15 @@ async def delete_file(call: Call) -> ASGIApp:
     """DELETE /v1/files/{file_id}. At a provider every deletion is for good, and is carried through when the client leaves meanwhile."""
     if parse_purge(call.request.scope["query_string"], delete_parameters(call.services.settings)):
         raise InvalidValue("A deletion at a provider is for good anyway. Leave 'purge' out.", param="purge")
-    await call.services.remote.delete(call.remote_route, call.principal, call.given_id, call.origin)
+    await call.services.remote.delete(call.remote_route, call.principal, call.remote_id, call.origin)
     tell(call)
-    return json_response(FileDeletion(id=call.given_id))
+    return json_response(FileDeletion(id=call.remote_id))
 
 
 async def unsupported(call: Call) -> ASGIApp:
     """What no provider has."""
     raise UnsupportedProviderOperation(
-        f"{call.remote_route.trace.provider} has no such operation: only files that Fileplane keeps itself can be restored, held and "
-        "validated. Leave out the headers that name a provider, virtual key or config, or set x-portkey-provider to 'fileplane'.",
+        f"{call.remote_route.trace.provider} has no such operation: only files that Fileplane keeps itself are restored, held, validated "
+        "or uploaded by tus. Leave out the headers that name a provider, virtual key or config, or set x-portkey-provider to 'fileplane'.",
         param="x-portkey-provider",
     )

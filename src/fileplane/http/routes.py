@@ -15,6 +15,7 @@ from fileplane.access import Scope
 from fileplane.control.authority import require_scope
 from fileplane.errors import FileNotFound, FileplaneError, MethodNotAllowed, RouteNotFound
 from fileplane.http import audit_handlers as audit
+from fileplane.http import capability_handlers as capability
 from fileplane.http import files_handlers as files
 from fileplane.http import lifecycle_handlers as lifecycle
 from fileplane.http import remote_handlers as remote
@@ -23,6 +24,7 @@ from fileplane.http import usage_handlers as usage
 from fileplane.http.access_operations import ACCESS_OPERATIONS
 from fileplane.http.auth import joined_headers
 from fileplane.http.call import Call, Services
+from fileplane.http.capability_schemas import CapabilityList
 from fileplane.http.control_operations import CONTROL_OPERATIONS
 from fileplane.http.job_operations import JOB_OPERATIONS, JOB_PATHS
 from fileplane.http.not_provided import not_provided_routes
@@ -30,6 +32,10 @@ from fileplane.http.operation import ALWAYS, JSON_ERRORS, KEY_ERRORS, ROUTE_ERRO
 from fileplane.http.parameters import delete_parameters, list_parameters
 from fileplane.http.remote_trace import name_provider, tell
 from fileplane.http.schemas import AuditLogs, FileDeletion, FileList, FileObject, FileValidation, Health, HoldDeletion, HoldList, HoldObject
+from fileplane.http.tus_handlers import TUS
+from fileplane.http.tus_headers import OVERRIDE, RESUMABLE
+from fileplane.http.tus_operations import TUS_OPERATIONS
+from fileplane.http.upload_operations import UPLOAD_OPERATIONS, UPLOADS
 from fileplane.http.usage_schemas import UsagePage
 from fileplane.routing.resolution import NOBODY
 from fileplane.tracing.spans import step
@@ -54,7 +60,7 @@ _CONTENT_ERRORS: Final = (errors.InvalidValue, errors.InvalidRange, *_HEAD_ERROR
 _UPLOAD_ROUTE_ERRORS: Final = (errors.UploadLost, errors.UploadTimedOut)
 _FILE: Final = "/v1/files/{file_id}"
 _RAW: Final = "application/octet-stream"
-_ROUTED: Final = ("/v1/files", *JOB_PATHS)
+_ROUTED: Final = ("/v1/files", UPLOADS, TUS, *JOB_PATHS)
 """The calls that go where headers, configs and virtual keys say. All others are about Fileplane itself."""
 
 OPERATIONS: Final = (
@@ -193,6 +199,19 @@ OPERATIONS: Final = (
         usage.usage_parameters,
         (*_LIST_ERRORS, errors.RecordNotFound, *ALWAYS),
     ),
+    Operation(
+        "GET",
+        "/v1/capabilities",
+        capability.capabilities,
+        "What can be done at each provider",
+        CapabilityList,
+        Scope.FILES_READ,
+        capability.capability_parameters,
+        (errors.InvalidValue, errors.UnknownParameter, errors.BeyondOwnRights, errors.CredentialUnavailable, *ALWAYS),
+        public=lambda settings: settings.auth == "passthrough",
+    ),
+    *UPLOAD_OPERATIONS,
+    *TUS_OPERATIONS,
     *JOB_OPERATIONS,
     *ACCESS_OPERATIONS,
     *CONTROL_OPERATIONS,
@@ -217,6 +236,8 @@ def build_router(services: Services) -> Router:
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation
+    # Clients of tus are often given a URL that ends in a slash.
+    by_path[f"{TUS}/"] = by_path[TUS]
     routes = [Route(path, _Endpoint(services, operations), methods=None) for path, operations in by_path.items()]
     return Router([*routes, *not_provided_routes(services.authenticator)], redirect_slashes=False, default=_no_such_route)
 
@@ -227,11 +248,12 @@ class _Endpoint:
     def __init__(self, services: Services, operations: dict[str, Operation]) -> None:
         self._services = services
         self._operations = operations
+        self._speaks_tus = any(operation.path.startswith(TUS) for operation in operations.values())
         if "GET" in operations:
             operations.setdefault("HEAD", operations["GET"])
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        operation = self._operations.get(scope["method"])
+        operation = self._operations.get(_method_of_tus(scope) if self._speaks_tus else scope["method"])
         if operation is None:
             raise MethodNotAllowed(
                 f"Method {scope['method'][:20]} is not allowed here. Allowed: {', '.join(sorted(self._operations))}.",
@@ -240,7 +262,10 @@ class _Endpoint:
         request = Request(scope, receive)
         scope["state"].update(operation=operation.handler.__name__, route=operation.path)
         caller = None
-        routed, passthrough = operation.path.startswith(_ROUTED), self._services.settings.auth == "passthrough"
+        routed, passthrough = (
+            operation.scope is not None and operation.path.startswith(_ROUTED),
+            self._services.settings.auth == "passthrough",
+        )
         headers = joined_headers(scope)
         if routed and passthrough:
             scope["state"]["principal"] = caller = NOBODY
@@ -256,6 +281,13 @@ class _Endpoint:
             find = routes.find_own(headers, scope["path"]) if passthrough else routes.find(headers, caller, scope["path"])
             call = replace(call, route=await find)
         await _answer(operation, call, scope, receive, send)
+
+
+def _method_of_tus(scope: AsgiScope) -> str:
+    """The method that is meant. Answers of tus name its version, refusals too, and its clients may not be able to say PATCH or DELETE."""
+    scope["state"]["answer_headers"].append(tuple(text.encode() for text in RESUMABLE))
+    method: str = scope["method"]
+    return joined_headers(scope).get(OVERRIDE, method).strip()
 
 
 async def _answer(operation: Operation, call: Call, scope: AsgiScope, receive: Receive, send: Send) -> None:

@@ -137,9 +137,9 @@ class AuditLogs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of the health checks."""
+    """The answer of the health checks. ``degraded``: there is no room for new files; everything else goes on."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok", "degraded"] = "ok"
 
 
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from fileplane.blobs.base import BlobStore
+from fileplane.errors import StorageUnavailable
 from fileplane.http.call import Call
 from fileplane.http.responses import json_response
 from fileplane.http.schemas import Health
 from fileplane.metrics import CONTENT_TYPE, render_metrics
+
+_log = logging.getLogger(__name__)
 
 
 async def alive(_: Call) -> ASGIApp:
@@ -19,9 +24,23 @@ async def alive(_: Call) -> ASGIApp:
 
 
 async def ready(call: Call) -> ASGIApp:
-    """GET /readyz: the database and the blob store answer too. What does not is told in the log, not to the caller."""
-    await asyncio.gather(call.services.metadata.check(), call.services.blobs.check())
-    return json_response(Health())
+    """GET /readyz: the database and the blob store answer too. What does not is told in the log, not to the caller.
+
+    A full disk takes no server out of service: nobody could then read, or delete to make room, and another server may be no better off.
+    """
+    room, _ = await asyncio.gather(_has_room(call.services.blobs), call.services.metadata.check())
+    return json_response(Health(status="ok" if room else "degraded"))
+
+
+async def _has_room(blobs: BlobStore) -> bool:
+    try:
+        await blobs.check()
+    except StorageUnavailable as error:
+        if not error.full:
+            raise
+        _log.warning("there is no room for new files: %s", error.__cause__ or error.message)
+        return False
+    return True
 
 
 async def openapi_document(call: Call) -> ASGIApp:

@@ -9,7 +9,7 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from fileplane.access import Principal, Project
-from fileplane.clock import SystemClock
+from fileplane.clock import Clock
 from fileplane.errors import InvalidValue, RecordNotFound
 from fileplane.http.call import Call
 from fileplane.http.parameters import Parameter, parse_query
@@ -26,7 +26,6 @@ _TEXT: Final = {"type": "string"}
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DAY: Final = {"type": "string", "format": "date", "examples": ["2026-01-31"]}
 _EPOCH: Final = date(1970, 1, 1)
-_clock = SystemClock()
 
 
 def usage_parameters(_: Settings) -> tuple[Parameter, ...]:
@@ -53,7 +52,7 @@ async def usage(call: Call) -> ASGIApp:
     given = {name: value for name, value in everything.items() if value or declared[name].schema is not _TEXT}
     size = declared["page_size"].whole(given.get("page_size", str(_LARGEST_PAGE)))
     offset = declared["current_page"].whole(given.get("current_page", "0")) * size
-    first, last = _days(given)
+    first, last = _days(given, call.services.metadata.clock)
     projects = await _projects(services.metadata, caller, given)
     data = []
     for project in projects[offset : offset + size]:
@@ -82,9 +81,9 @@ async def _projects(metadata: MetadataStore, caller: Principal, given: dict[str,
     return [own]
 
 
-def _days(given: dict[str, str]) -> tuple[int, int]:
+def _days(given: dict[str, str], clock: Clock) -> tuple[int, int]:
     """The first and last day to show, since the epoch. Raises :class:`~fileplane.errors.InvalidValue`."""
-    today = datetime.fromtimestamp(_clock.now_ms() / 1000, UTC).date()
+    today = datetime.fromtimestamp(clock.now_ms() / 1000, UTC).date()
     last = _day("end_day", given) or today
     first = _day("start_day", given)
     last_number = (last - _EPOCH).days

@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from fileplane.access import NO_LIMITS, UNLIMITED, CallerLimits, Limits
+from fileplane.clock import Clock
 from fileplane.metadata.catalog import CatalogStore
 from fileplane.metadata.control import ControlStore
 from fileplane.metadata.limits import LimitsStore
+from fileplane.metadata.resumable import ResumableStore
+from fileplane.metadata.routed_uploads import RoutedUploadStore
+from fileplane.metadata.uploads import UploadStore
 from fileplane.model import (
     AuditPage,
     AuditQuery,
@@ -44,7 +48,7 @@ class DatabaseDamaged(DatabaseUnusable):
     """The database is damaged, or lost: only a backup helps."""
 
 
-class MetadataStore(ControlStore, LimitsStore, CatalogStore, Protocol):
+class MetadataStore(ControlStore, LimitsStore, CatalogStore, UploadStore, RoutedUploadStore, ResumableStore, Protocol):
     """The record of every file, and with its parts of projects, keys, configs, credentials, of usage, and of what is at providers.
 
     Each method is one transaction: it happens wholly or not at all, and once it returns the change survives power loss.
@@ -53,6 +57,11 @@ class MetadataStore(ControlStore, LimitsStore, CatalogStore, Protocol):
     then have happened all the same, unless the error says ``nothing_changed``. A file past its expiry is treated as deleted by
     every method, collected or not.
     """
+
+    @property
+    def clock(self) -> Clock:
+        """What its times are read off: where several nodes share it, the database's clock, so that none goes by a wrong one of its own."""
+        ...
 
     async def create_file(
         self,
@@ -87,6 +96,13 @@ class MetadataStore(ControlStore, LimitsStore, CatalogStore, Protocol):
 
     async def get_file(self, project_id: str, file_id: str) -> File:
         """The live file with this canonical id. Raises :class:`~fileplane.errors.FileNotFound`."""
+        ...
+
+    async def get_copy(self, project_id: str, file_id: str) -> File:
+        """The copy of a file that is at a provider, by its canonical id here; no other method gives it to callers.
+
+        Raises :class:`~fileplane.errors.FileNotFound`.
+        """
         ...
 
     async def get_validation(self, project_id: str, file_id: str) -> str:
@@ -204,11 +220,18 @@ class MetadataStore(ControlStore, LimitsStore, CatalogStore, Protocol):
         ...
 
     async def unowned_blobs(self, blob_keys: Sequence[str]) -> list[str]:
-        """Those of the keys that no file refers to, whatever its state."""
+        """Those of the keys that no file and no part of an upload refers to, whatever its state."""
         ...
 
     async def condemn_blobs(self, blob_keys: Sequence[str]) -> list[str]:
-        """Those of the keys that no file refers to, and to which :meth:`create_file` lets none refer any more: they may be removed."""
+        """Those of the keys that neither file nor part refers to, and :meth:`create_file` and :meth:`add_part` let none refer to any more.
+
+        They may be removed.
+        """
+        ...
+
+    async def store_identity(self) -> str:
+        """The id that tells this database from every other: made once, at the first call, and the same for good, in its copies too."""
         ...
 
     async def take_lease(self, name: str, holder: str, seconds: int) -> bool:
@@ -228,19 +251,29 @@ class MetadataStore(ControlStore, LimitsStore, CatalogStore, Protocol):
         ...
 
     async def kept_files(self, after: tuple[str, str], limit: int) -> list[KeptFile]:
-        """Files of all projects whose bytes are kept, ordered by project and id, after the pair ``after`` (at first two empty texts)."""
+        """The blobs that are kept, of files of all projects, as :class:`~fileplane.model.KeptFile` says, in order of their ``place``.
+
+        Begins after ``after``, the place of the last one before, at first two empty texts.
+        """
         ...
 
     async def given_up_files(self, files: Sequence[KeptFile]) -> list[KeptFile]:
-        """Those whose bytes may have been removed by now: given up for collection, collected, or forgotten."""
+        """Those whose bytes may have been removed by now: given up for collection, collected, or forgotten. A part's, with its file's."""
         ...
 
     async def drop_files(self, files: Sequence[KeptFile]) -> None:
-        """Removes the records of files of whatever state, and counts them no longer. Idempotent. Only for the database of a backup."""
+        """Removes the records of files of whatever state, and counts them no longer. Idempotent. Only for the database of a backup.
+
+        With one part of a file all of it goes.
+        """
         ...
 
     async def total_usage(self) -> StoreUsage:
         """What all projects keep together. Reads the counters alone, so that it takes as long however many files there are."""
+        ...
+
+    async def database_bytes(self) -> int:
+        """Bytes of the database, with its log where it has one of its own. Some minutes old where it costs something to find out."""
         ...
 
     async def counter_drifts(self) -> list[CounterDrift]:

@@ -16,9 +16,11 @@ Whatever is between the first step and the last is unresolved, and given by :met
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from fileplane.access import CallerLimits
 from fileplane.catalog import (
     CatalogFile,
     CatalogPage,
@@ -37,7 +39,16 @@ from fileplane.catalog import (
     Reservation,
     UploadedFile,
 )
-from fileplane.model import Idempotency, Origin, Usage
+from fileplane.model import Idempotency, Origin, StoredBlob, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class NewCopy:
+    """The bytes of a file that is to be at a provider, durable in the blob store, and what bounds what the project keeps there."""
+
+    blob: StoredBlob
+    quota_bytes: int
+    limits: CallerLimits
 
 
 class IntentNotFound(Exception):
@@ -71,7 +82,13 @@ class CatalogStore(Protocol):
     """
 
     async def reserve_upload(
-        self, project_id: str, new: NewUpload, claim: Claim, origin: Origin, idempotency: Idempotency | None = None
+        self,
+        project_id: str,
+        new: NewUpload,
+        claim: Claim,
+        origin: Origin,
+        idempotency: Idempotency | None = None,
+        copy: NewCopy | None = None,
     ) -> Reservation:
         """Records that a file is about to be sent. Limits are not looked at.
 
@@ -80,7 +97,7 @@ class CatalogStore(Protocol):
         streams compares the SHA-256 of a repeated body with that of the file. Of racing reservations with one key, one is not repeated.
         Raises :class:`~fileplane.metadata.control.VirtualKeyNotFound` when the project may not use it, and
         :class:`~fileplane.errors.IdempotencyConflict` for another fingerprint, for a file that is gone, and for a key that stands for
-        a native file.
+        a native file. With a ``copy``, the native file that has it is recorded too, within the quota: raises as ``create_file``.
         """
         ...
 
@@ -162,15 +179,29 @@ class CatalogStore(Protocol):
         ...
 
     async def catalogued_ids(self, virtual_key_id: str, provider_file_ids: Sequence[str]) -> set[str]:
-        """Those that some project has already, at this virtual key or another of its credential. For reconcilers and ``adopt`` alone."""
+        """Those that some project has already, at this virtual key or another of its credential. For reconcilers, ``adopt``, and
+        reads of what a declared prefix gives.
+        """  # noqa: D205 - one sentence
         ...
 
     async def unresolved_files(self, after: CatalogFile | None, limit: int) -> list[CatalogFile]:
         """Unresolved files of all projects, claimed or not, those due first at the front. For showing; to work on them, claim them."""
         ...
 
-    async def claim_unresolved_files(self, claim: Claim, limit: int) -> list[CatalogFile]:
-        """Takes on unresolved files of all projects whose claims have run out, those due first at the front. No two claims get the same."""
+    async def claim_unresolved_files(self, claim: Claim, limit: int, without: Collection[str] = ()) -> list[CatalogFile]:
+        """Takes on unresolved files of all projects whose claims have run out, those due first at the front. No two claims get the same.
+
+        ``without`` are ids of virtual keys whose files are left for later, so that one that holds things up does so for itself alone.
+        A deletion that has been taken on before is due again only after ever longer, up to an hour.
+        """
+        ...
+
+    async def claim_held_catalog_files(self, claim: Claim, limit: int, without: Collection[str] = ()) -> list[CatalogFile]:
+        """Takes on files of all projects that are past their expiry and that jobs hold, those that have waited longest at the front.
+
+        The jobs may have ended without anybody looking; once that is known, see :meth:`refresh_job`, the files end. No two claims get
+        the same.
+        """
         ...
 
     async def expire_catalog_files(self, claim: Claim, limit: int) -> list[CatalogFile]:
@@ -241,6 +272,6 @@ class CatalogStore(Protocol):
         """As :meth:`unresolved_files`."""
         ...
 
-    async def claim_unresolved_jobs(self, claim: Claim, limit: int) -> list[Job]:
+    async def claim_unresolved_jobs(self, claim: Claim, limit: int, without: Collection[str] = ()) -> list[Job]:
         """As :meth:`claim_unresolved_files`."""
         ...

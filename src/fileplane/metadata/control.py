@@ -216,7 +216,7 @@ class ControlStore(Protocol):
 
         Ciphertexts of ``before`` may be carried over as they are. Raises :class:`VirtualKeyNotFound`, :class:`RecordChanged` when it
         is no longer as ``before``, :class:`UnknownProject`, :class:`DataKeyRetired`, or :class:`StillInUse` when a config of a project
-        that may no longer use it names it.
+        that may no longer use it names it, or when its files are to be the account's while the catalog gives some to projects.
         """
         ...
 

@@ -22,6 +22,8 @@ import apsw
 from fileplane.errors import FileplaneError, InternalError, StorageIntegrityError, StorageUnavailable
 from fileplane.metadata.base import DatabaseDamaged, DatabaseUnusable
 from fileplane.metadata.migrations import sqlite_migrations
+from fileplane.metadata.moves import COUNTS_ALONE, WRITES_REFUSED, Refusal, parse_refusal
+from fileplane.metadata.sql import load_statements
 from fileplane.metadata.sqlite_schema import schema_problems
 
 T = TypeVar("T")
@@ -35,12 +37,14 @@ _READERS: Final = 2
 _READ_BATCH: Final = 16
 _CHECKED_AT_START_BYTES: Final = 64 << 20
 _DAMAGED: Final = (apsw.CorruptError, apsw.NotADBError)
+_SELECT_REFUSAL: Final = load_statements("upkeep.sql")["select_refusal"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     operation: Operation[Any]
     future: asyncio.Future[Any]
+    counts_alone: bool
 
 
 Outcome = tuple[_Job, Any, BaseException | None]
@@ -125,6 +129,11 @@ def snapshot(connection: apsw.Connection, destination: Path) -> None:
         os.fsync(file.fileno())
 
 
+def size(connection: apsw.Connection) -> int:
+    """Bytes of the database and of its log. Raises OSError."""
+    return sum(path.stat().st_size for path in (Path(connection.filename), Path(connection.filename_wal)) if path.exists())
+
+
 def _require_ours(connection: apsw.Connection, path: Path) -> None:
     application = connection.pragma("application_id")
     version = connection.pragma("user_version")
@@ -198,7 +207,7 @@ class SqliteEngine:
 
     async def _submit(self, queue: SimpleQueue[_Job | None], operation: Operation[T]) -> T:
         future: asyncio.Future[T] = self._loop.create_future()
-        queue.put(_Job(operation, future))
+        queue.put(_Job(operation, future, COUNTS_ALONE.get()))
         deadline = self._loop.call_later(self._deadline_seconds, _expire, future)
         try:
             return await future
@@ -270,7 +279,10 @@ def _commit_group(connection: apsw.Connection, jobs: list[_Job]) -> list[Outcome
     committing = False
     try:
         connection.execute("BEGIN IMMEDIATE")
-        outcomes = [_run_in_savepoint(connection, job) for job in jobs]
+        refusal = _refusal(connection)
+        outcomes = [
+            _run_in_savepoint(connection, job) if refusal is None or job.counts_alone else (job, None, refusal.told()) for job in jobs
+        ]
         committing = True
         connection.execute("COMMIT")
     except apsw.Error as error:
@@ -281,6 +293,11 @@ def _commit_group(connection: apsw.Connection, jobs: list[_Job]) -> list[Outcome
             return [(jobs[0], None, _translated(error, nothing_changed=not committing or isinstance(error, apsw.FullError)))]
         return [outcome for job in jobs for outcome in _commit_group(connection, [job])]
     return outcomes
+
+
+def _refusal(connection: apsw.Connection) -> Refusal | None:
+    row = connection.execute(_SELECT_REFUSAL, {"name": WRITES_REFUSED}).fetchone()
+    return None if row is None else parse_refusal(str(row[0]))
 
 
 def _run_in_savepoint(connection: apsw.Connection, job: _Job) -> Outcome:

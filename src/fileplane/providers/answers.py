@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import functools
+import time
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 import msgspec
 
 from fileplane.providers.access import Access
 from fileplane.providers.base import Target
-from fileplane.providers.egress import EgressResponse
+from fileplane.providers.egress_response import EgressResponse
 from fileplane.providers.file_objects import MOST_VALUES, parse_json
 from fileplane.providers.refusals import cleaned
 from fileplane.secrets.values import REDACTED
@@ -34,6 +38,22 @@ async def answer_of(target: Target, access: Access, response: EgressResponse, mo
     return answer if replaced == plainly else parse_json(replaced, most_values)
 
 
+def time_at(response: EgressResponse) -> float:
+    """The time at the provider when it answered, in seconds since 1970; this machine's, where it does not say."""
+    told = _seconds_of(response.headers.get("date", ""))
+    return time.time() if told is None else told
+
+
+@functools.lru_cache(maxsize=16)
+def _seconds_of(date: str) -> float | None:
+    """Kept, since all answers within a second have the same."""
+    try:
+        moment = parsedate_to_datetime(date)
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def media_type_of(target: Target, access: Access, response: EgressResponse) -> str | None:
     """The type that a provider gives to a download; None for one that has a credential in it."""
     said = response.headers.get("content-type")
@@ -41,9 +61,8 @@ def media_type_of(target: Target, access: Access, response: EgressResponse) -> s
 
 
 def _without(body: bytes, target: Target, access: Access) -> bytes:
-    for secret in (*target.secrets.values(), *access.secret_headers.values()):
-        value = secret.reveal().removeprefix("Bearer ")
-        for form in {value, json.dumps(value)[1:-1]}:
+    for value in {secret.reveal().removeprefix("Bearer ") for secret in (*target.secrets.values(), *access.secret_headers.values())}:
+        for form in {value, encode_basestring_ascii(value)[1:-1]}:
             if len(form) >= _SHORTEST_SECRET:
                 body = body.replace(form.encode(), REDACTED.encode())
     return body

@@ -1,13 +1,15 @@
 """Azure OpenAI: the classic API with its ``api-version``, and the newer one at ``/openai/v1``, which is OpenAI's own.
 
 The classic one answers an upload with 201, knows states that OpenAI does not, and lists everything at once: the adapter and the tables of
-:mod:`fileplane.providers.file_objects` make the usual of that. Which of the two a target means is said by ``azure_api_version``.
+:mod:`fileplane.providers.file_objects` make the usual of that. Which of the two a target means is said by ``azure_api_version``. Only
+the newer one is documented to have uploads in parts
+(https://learn.microsoft.com/en-us/azure/foundry/reference/rest/uploads-add-upload-part).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -27,14 +29,14 @@ from fileplane.providers.base import (
     RemoteUpload,
     Target,
 )
-from fileplane.providers.calls import DialectOf
-from fileplane.providers.dialects import Dialect, ListOrder
+from fileplane.providers.dialects import Dialect, DialectOf, ListOrder
 from fileplane.providers.egress import Egress
 from fileplane.providers.entra import DEFAULT_SCOPE, ClientCredentials, EntraTokens, Identity
 from fileplane.providers.machine_identity import ManagedIdentity, WorkloadIdentity
 from fileplane.providers.openai import OpenAIShaped
 from fileplane.providers.openai_dialect import OPENAI
 from fileplane.providers.overriding import overriding
+from fileplane.providers.part_uploads import NewPartUpload, PartBody, RemotePart, RemotePartUpload
 from fileplane.providers.remote_jobs import JobAction, JobRecords, RecordsPage, RemoteJob, RemoteJobPage, RemoteJobQuery
 from fileplane.secrets.values import Secret
 
@@ -74,7 +76,7 @@ V1: Final = replace(
     title="Azure OpenAI",
     base_url="",
     job_statuses=_STATUSES,
-    capabilities=replace(OPENAI.capabilities, unverified=frozenset({"max_bytes", "ranges", "purposes"})),
+    capabilities=replace(OPENAI.capabilities, unverified=frozenset({"max_bytes", "ranges", "purposes", "uploads"})),
 )
 
 
@@ -141,6 +143,24 @@ class _AzureOpenAI(OpenAIShaped):
         """See the protocol."""
         return await self._renewing(target, partial(super().job_records, target, job_id, records, query))
 
+    async def create_upload(self, target: Target, new: NewPartUpload) -> RemotePartUpload:
+        """See the protocol."""
+        return await self._renewing(target, partial(super().create_upload, target, new))
+
+    async def add_part(self, target: Target, upload_id: str, part: PartBody) -> RemotePart:
+        """See the protocol."""
+        return await self._renewing(target, partial(super().add_part, target, upload_id, part), again=False)
+
+    async def complete_upload(
+        self, target: Target, upload_id: str, part_ids: Sequence[str], md5: str | None, size: int | None = None
+    ) -> RemotePartUpload:
+        """See the protocol."""
+        return await self._renewing(target, partial(super().complete_upload, target, upload_id, part_ids, md5, size))
+
+    async def cancel_upload(self, target: Target, upload_id: str) -> RemotePartUpload:
+        """See the protocol."""
+        return await self._renewing(target, partial(super().cancel_upload, target, upload_id))
+
     async def _renewing(self, target: Target, call: Callable[[], Awaitable[T]], *, again: bool = True) -> T:
         identity = identity_of(target)
         kept = None if identity is None else self._tokens.kept(identity)
@@ -196,7 +216,8 @@ def identity_of(target: Target) -> Identity | None:
 
 async def _credential(target: Target, dialect: Dialect, tokens: EntraTokens) -> dict[str, Secret]:
     identity = identity_of(target)
-    token = target.secrets.get("azure_ad_token") if identity is None else await tokens.token(identity)
+    within = target.request_timeout_seconds
+    token = target.secrets.get("azure_ad_token") if identity is None else await tokens.token(identity, within)
     if token is not None:
         return {"Authorization": Secret(f"Bearer {token.reveal()}")}
     if "api_key" in target.secrets:

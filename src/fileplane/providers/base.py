@@ -19,6 +19,7 @@ Cancelling an operation closes its connection. Every wait has a deadline.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from fileplane.providers.request_ids import Heard
 from fileplane.secrets.values import Secret
 
 LONGEST_ID_BYTES: Final = 200
+_LENGTH_OF_A_UUID: Final = 36
 
 
 class Paging(StrEnum):
@@ -56,6 +58,15 @@ class Expiry:
 
 
 @dataclass(frozen=True, slots=True)
+class PartUploads:
+    """A provider's own uploads in parts, spoken as OpenAI's Uploads API. A limit that is None is not known."""
+
+    max_bytes: int | None = None
+    """Of the file that the parts come to."""
+    max_part_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a provider can do. ``unverified`` names the fields that rest on documents and habit, not on a check."""
 
@@ -64,8 +75,12 @@ class Capabilities:
     get: bool = True
     delete: bool = True
     download: bool = True
+    downloads_uploads: bool = True
+    """Whether what was uploaded can be downloaded. Otherwise only what the provider has made itself can, and it refuses the rest."""
     original_bytes: bool = True
     """Whether a download is what was uploaded, and not a text extracted from it."""
+    transforms: bool = False
+    """Whether it may be sent other bytes than the caller's, so that neither size nor hash says whose a file there is."""
     ranges: bool = True
     """Whether part of a file may be asked for. The answer says which part was served, also where it is the whole."""
     expiry: Expiry | None = None
@@ -81,12 +96,20 @@ class Capabilities:
     """In the words of our callers; None: any."""
     keeps_purpose: bool = True
     """Whether a file's purpose can be read back. Otherwise it is known only to who uploaded it."""
+    keeps_filename: bool = True
+    """Likewise its name."""
+    keeps_bytes: bool = True
+    """Likewise its size."""
     needs_length: bool = False
     """Whether an upload is refused whose length is not known before it begins."""
+    needs_lines: bool = False
+    """Whether it must be told before an upload how many lines the file has."""
     needs_fields_first: bool = False
     """Whether it needs the form's fields before the file. Ours always come first; a caller's form must have been read so far."""
     accepts_empty: bool = True
     jobs: frozenset[JobKind] = frozenset()
+    uploads: PartUploads | None = None
+    """None: it has no uploads in parts. Otherwise its adapter is a :class:`~fileplane.providers.part_uploads.UploadsProvider` too."""
     unverified: frozenset[str] = frozenset()
 
     def max_bytes_for(self, purpose: str) -> int | None:
@@ -135,11 +158,38 @@ class RemoteUpload:
     """Seconds from its creation."""
     length: int | None = None
     at_most: int | None = None
+    lines: int | None = None
+    """How many lines it has, where the provider ``needs_lines``. A last one without a line break counts."""
+    mark: str | None = None
+    """The id of the upload, to be kept beside the file by a provider that can. See :class:`Mark`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a provider keeps beside a file, where it can, by which the upload that made it is known again; and whether that changed it."""
+
+    upload: str
+    transformed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.upload} transformed" if self.transformed else self.upload
+
+    @classmethod
+    def read(cls, text: object) -> Mark | None:
+        """What :meth:`__str__` has written; None for anything else."""
+        if not isinstance(text, str) or not re.fullmatch(r"[0-9a-f-]{36}(?: transformed)?", text):
+            return None
+        return cls(text[:36], len(text) > _LENGTH_OF_A_UUID)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file as its provider describes it, in OpenAI's terms. What is None the provider does not say."""
+    """A file as its provider describes it, in OpenAI's terms. What is None the provider does not say.
+
+    ``transformed`` says of an upload that the provider has other bytes than were sent here; ``bytes`` then counts those that it has. Of a
+    file that is only described, it says that a download has other bytes than the provider.
+    ``existed`` says of one that the provider had a file of these bytes before, and this is that one: it is not the upload's to take back.
+    """
 
     id: str
     bytes: int | None = None
@@ -149,6 +199,9 @@ class RemoteFile:
     purpose: str | None = None
     status: FileStatus | None = None
     status_details: str | None = None
+    transformed: bool = False
+    existed: bool = False
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +265,11 @@ class RemoteContent(Protocol):
     @property
     def media_type(self) -> str | None:
         """As the provider says."""
+        ...
+
+    @property
+    def transformed(self) -> bool:
+        """Whether other bytes are served than the provider has, so that the size it tells of the file is not theirs."""
         ...
 
     def __aiter__(self) -> AsyncIterator[bytes]:

@@ -9,13 +9,14 @@ from fileplane.errors import FileplaneError, NotFound, ProviderRefused, Unsuppor
 from fileplane.providers.access import Access
 from fileplane.providers.base import Target
 from fileplane.providers.dialects import Dialect
-from fileplane.providers.egress import EgressResponse
 from fileplane.providers.egress_request import EgressRequest
+from fileplane.providers.egress_response import EgressResponse
+from fileplane.providers.file_objects import parse_json
 from fileplane.providers.outbound_headers import forwardable
 from fileplane.providers.refusals import MOST_ANSWER_BYTES, refusal
+from fileplane.providers.remote_ids import is_remote_id
 from fileplane.providers.request_body import RequestBody
 
-DialectOf: TypeAlias = Callable[[Target], Dialect]
 AccessTo: TypeAlias = Callable[[Target, Dialect], Awaitable[Access]]
 
 SUCCESSES: Final = range(200, 300)
@@ -51,16 +52,16 @@ def request_to(
     )
 
 
-async def check_found(target: Target, dialect: Dialect, access: Access, response: EgressResponse, unknown: NotFound) -> None:
-    """Raises ``unknown`` where the answer says that there is no such thing, and the refusal where it is another one."""
+async def check_found(target: Target, dialect: Dialect, access: Access, response: EgressResponse, unknown: Callable[[], NotFound]) -> None:
+    """Raises what ``unknown`` makes where the answer says that there is no such thing, and the refusal where it is another one."""
     if response.status in SUCCESSES:
         return
     if response.status == NOT_FOUND:
-        raise unknown
+        raise unknown()
     error = await refused(target, access, response)
     words = dialect.not_found.get(response.status)
     if words is not None and words in error.message.lower():
-        raise unknown from error
+        raise unknown() from error
     raise error
 
 
@@ -71,6 +72,20 @@ async def refused(target: Target, access: Access, response: EgressResponse) -> P
     except UpstreamError:
         body = b""
     return refusal(response.status, response.headers, body, [*target.secrets.values(), *access.secret_headers.values()])
+
+
+async def refused_as_existing(
+    target: Target, dialect: Dialect, access: Access, response: EgressResponse
+) -> tuple[ProviderRefused, str | None]:
+    """A refusal of an upload, with the id of the file of the same bytes that it names; None where it names none."""
+    try:
+        body = await response.read(MOST_ANSWER_BYTES)
+        said = parse_json(body)
+    except UpstreamError:
+        body, said = b"", None
+    found = said.get(dialect.existing_in) if isinstance(said, dict) and dialect.existing_in is not None else None
+    error = refusal(response.status, response.headers, body, [*target.secrets.values(), *access.secret_headers.values()])
+    return error, found if is_remote_id(found) else None
 
 
 async def refused_sending(target: Target, access: Access, response: EgressResponse, body: RequestBody) -> FileplaneError:

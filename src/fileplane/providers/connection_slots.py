@@ -7,8 +7,7 @@ whatever credentials they are made, and one host that answers slowly leaves room
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Hashable
 
 
 class ConnectionSlots:
@@ -19,15 +18,44 @@ class ConnectionSlots:
         self._of_callers = _Shares(max(1, total // 4))
         self._of_hosts = _Shares(max(1, total // 2))
 
-    @asynccontextmanager
-    async def taken(self, host: str, caller: Hashable, seconds: float) -> AsyncIterator[None]:
-        """A slot for the length of the block. Raises TimeoutError when none comes free within ``seconds``."""
-        async with AsyncExitStack() as stack:
-            async with asyncio.timeout(seconds):
-                await stack.enter_async_context(self._of_callers.one(caller))
-                await stack.enter_async_context(self._of_hosts.one(host))
-                await stack.enter_async_context(self._total)
-            yield
+    def slot(self, host: str, caller: Hashable) -> Slot:
+        """One that is still to be taken."""
+        return Slot(self._of_callers, caller, self._of_hosts, host, self._total)
+
+
+class Slot:
+    """A place for one call. Made by :meth:`ConnectionSlots.slot`; taken once, and then left once."""
+
+    __slots__ = ("_caller", "_callers", "_host", "_hosts", "_taken", "_total")
+
+    def __init__(self, callers: _Shares, caller: Hashable, hosts: _Shares, host: str, total: asyncio.Semaphore) -> None:
+        self._callers, self._caller, self._hosts, self._host, self._total = callers, caller, hosts, host, total
+        self._taken: list[asyncio.Semaphore] = []
+
+    async def take(self, seconds: float) -> None:
+        """Waits for it. Raises TimeoutError when none comes free within ``seconds``; then, or cancelled, there is nothing to leave."""
+        wanted = (self._callers.speak_of(self._caller), self._hosts.speak_of(self._host), self._total)
+        try:
+            if any(semaphore.locked() for semaphore in wanted):
+                async with asyncio.timeout(seconds):
+                    await self._take_all(wanted)
+            else:
+                await self._take_all(wanted)
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Gives it to whoever waits."""
+        while self._taken:
+            self._taken.pop().release()
+        self._callers.forget(self._caller)
+        self._hosts.forget(self._host)
+
+    async def _take_all(self, wanted: tuple[asyncio.Semaphore, ...]) -> None:
+        for semaphore in wanted:
+            await semaphore.acquire()
+            self._taken.append(semaphore)
 
 
 class _Shares:
@@ -37,16 +65,14 @@ class _Shares:
         self._slots = slots
         self._kept: dict[Hashable, tuple[asyncio.Semaphore, int]] = {}
 
-    @asynccontextmanager
-    async def one(self, whose: Hashable) -> AsyncIterator[None]:
+    def speak_of(self, whose: Hashable) -> asyncio.Semaphore:
         free, users = self._kept.get(whose) or (asyncio.Semaphore(self._slots), 0)
         self._kept[whose] = (free, users + 1)
-        try:
-            async with free:
-                yield
-        finally:
-            _, users = self._kept[whose]
-            if users == 1:
-                del self._kept[whose]
-            else:
-                self._kept[whose] = (free, users - 1)
+        return free
+
+    def forget(self, whose: Hashable) -> None:
+        free, users = self._kept[whose]
+        if users == 1:
+            del self._kept[whose]
+        else:
+            self._kept[whose] = (free, users - 1)

@@ -8,7 +8,7 @@ from typing import Final
 
 from fileplane.errors import UpstreamAnswerInvalid, UpstreamUnreachable
 from fileplane.providers.base import ByteRange, ServedRange
-from fileplane.providers.egress import EgressResponse
+from fileplane.providers.egress_response import EgressResponse
 
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 _UNSATISFIED: Final = re.compile(r"bytes \*/(\d{1,19})")
@@ -20,6 +20,8 @@ class Download:
 
     Raises :class:`~fileplane.errors.UpstreamAnswerInvalid` when it is another part than the one that was asked for.
     """
+
+    transformed = False
 
     def __init__(self, response: EgressResponse, asked: ByteRange | None, media_type: str | None) -> None:
         self._response = response

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, TypeAlias
 
 from fileplane.catalog import JobKind
-from fileplane.providers.base import Capabilities
+from fileplane.providers.base import Capabilities, Target
+from fileplane.providers.remote_ids import FilePath, file_path
 
 
 class ListOrder(StrEnum):
@@ -19,6 +21,15 @@ class ListOrder(StrEnum):
     OLDEST_FIRST = "oldest_first"
     ANY = "any"
     """In none that can be relied on."""
+
+
+Reads: TypeAlias = Callable[[Any, float], Any]
+"""Makes of a provider's JSON the same in the usual words; the number is the time at the provider, in seconds since 1970."""
+
+
+def as_it_is(answer: Any, now: float) -> Any:  # noqa: ARG001 - as every Reads
+    """For a provider that speaks as OpenAI does."""
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,15 @@ class Dialect:
     read_purposes: Mapping[str, str] = field(default_factory=dict)
     """Its words with ours, where they are not just the other way round."""
     sends_purpose: bool = True
+    upload_path: str = "/files"
+    """Where uploads go, below the base URL."""
+    name_field: str | None = None
+    """A field of the form that has the file's name once more, and has to be there."""
+    type_field: str | None = None
+    """One that has the file's type, where ``types`` has a word for the ending of its name, in lower case and with the dot."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    existing_in: str | None = None
+    """The member of a refusal with 409 that has the id of a file of the same bytes, which the provider has already."""
     filters_purpose: bool = True
     """Whether its list can be asked for one purpose; otherwise it is filtered here."""
     has_status: bool = True
@@ -45,6 +65,24 @@ class Dialect:
     """The member of an answer that the File object is in."""
     list_query: Mapping[str, str] = field(default_factory=dict)
     """Always part of the query of a list."""
+    path: FilePath = file_path
+    """Of a file below the base URL."""
+    content_query: Mapping[str, str] = field(default_factory=dict)
+    """Part of the query of a download."""
+    read: Reads = as_it_is
+    """Of a File object. One with ``deleted`` true is then no file any more."""
+    read_list: Reads = as_it_is
+    """Of a list's whole answer."""
+    limit_parameter: str = "limit"
+    cursor_parameter: str = "after"
+    page_token: tuple[str, str] = ("pagination_token", "pagination_token")
+    """The query's name for what the next page is asked with, and the answer's."""
+    expiry_field: str | None = None
+    """The form's field for the seconds until a file expires; None: OpenAI's two."""
+    not_in_names: frozenset[str] = frozenset()
+    """Characters that the provider takes in no file's name. What has one is refused before it is sent."""
+    longest_name: int | None = None
+    """Likewise, in characters."""
     not_found: Mapping[int, str] = field(default_factory=dict)
     """Other statuses than 404 that mean an unknown file when the message has these words."""
 
@@ -60,3 +98,7 @@ class Dialect:
     def ours(self) -> Mapping[str, str]:
         """The provider's purposes with ours: of several of ours that it has one word for, the first."""
         return {**{theirs: ours for ours, theirs in reversed(list(self.purposes.items()))}, **self.read_purposes}
+
+
+DialectOf: TypeAlias = Callable[[Target], Dialect]
+"""How a target is spoken to."""

@@ -13,33 +13,20 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from contextvars import ContextVar
-from dataclasses import replace
-from typing import Any, Final, NoReturn
+from typing import Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_reqrep import ConnectionKey
 from yarl import URL
 
 from fileplane import metrics
-from fileplane.errors import (
-    FileplaneError,
-    UpstreamAnswerInvalid,
-    UpstreamBusy,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
-from fileplane.providers.breaker import Attempt, Breaker
-from fileplane.providers.connection_slots import ConnectionSlots
-from fileplane.providers.decoding import decoded, is_encoded, is_readable
+from fileplane.errors import FileplaneError, UpstreamAnswerInvalid, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
+from fileplane.providers.breaker import Breaker
+from fileplane.providers.connection_slots import ConnectionSlots, Slot
 from fileplane.providers.egress_addresses import Lookup, SystemLookup, checked_addresses
 from fileplane.providers.egress_policy import EgressPolicy, Place, place_of, refused
 from fileplane.providers.egress_request import EgressRequest
+from fileplane.providers.egress_response import EgressResponse, fail
+from fileplane.providers.egress_sessions import WIRE, Sessions, Wire
 from fileplane.providers.egress_transport import split_proxy, tls_context
 from fileplane.providers.machine_identity import ManagedIdentity, managed_request
 from fileplane.providers.outbound_headers import checked_headers, pool_key
@@ -47,16 +34,13 @@ from fileplane.providers.request_body import Watch
 from fileplane.providers.request_ids import request_id_of
 from fileplane.settings import Settings
 
-_POOL_KEY: ContextVar[bytes] = ContextVar("egress_pool_key", default=b"")
-_WIRE: ContextVar[list[asyncio.WriteTransport]] = ContextVar("egress_wire")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_RESUME_INCOMPLETE: Final = 308
 _MOST_REDIRECTS: Final = 3
-_READ_BYTES: Final = 1 << 17
-_LONGEST_PIECE: Final = 1 << 20
-_KEPT_ALIVE_SECONDS: Final = 30.0
 _MACHINE_SECONDS: Final = 5.0
 _MOST_MACHINE_BYTES: Final = 1 << 16
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+_CLIENT_ERRORS: Final = range(400, 500)
 
 
 class Egress:
@@ -70,9 +54,10 @@ class Egress:
         self._policy = EgressPolicy(settings.egress_allow)
         self._system_lookup = SystemLookup()
         self._lookup = lookup or self._system_lookup
-        self._tls = tls_context(settings)
         self._proxy, self._proxy_user = split_proxy(settings.egress_proxy)
-        self._sessions: dict[tuple[bool, bool], aiohttp.ClientSession] = {}
+        self._sessions = Sessions(
+            self._policy, self._lookup, tls_context(settings), settings.egress_connect_seconds, proxied=self._proxy is not None
+        )
         self._slots = ConnectionSlots(settings.egress_connections)
         self._breaker = Breaker(settings.egress_breaker_failures, settings.egress_breaker_seconds)
 
@@ -81,34 +66,24 @@ class Egress:
         """For whoever wants to refuse a host before it is saved."""
         return self._policy
 
+    @property
+    def total_seconds(self) -> float:
+        """How long one call may take, whatever its size; for adapters that make several for one."""
+        return self._settings.egress_total_seconds
+
     async def close(self) -> None:
         """Closes every connection. No call may be made afterwards."""
-        for session in self._sessions.values():
-            await session.close()
-        self._sessions.clear()
+        await self._sessions.close()
         self._system_lookup.close()
 
-    @asynccontextmanager
-    async def call(self, request: EgressRequest) -> AsyncIterator[EgressResponse]:
-        """The answer, once its head is there, whatever its status. Leaving before its body was read closes the connection.
+    def call(self, request: EgressRequest) -> EgressCall:
+        """The answer, once its head is there, whatever its status, for the length of an ``async with``.
 
-        Raises :class:`~fileplane.errors.InvalidValue` for a place or header that is not allowed, and what :mod:`~fileplane.providers.base`
-        says of unreachable providers, timeouts and uploads of unknown outcome. What the body raised is raised as it is.
+        Leaving before its body was read closes the connection. Entering raises :class:`~fileplane.errors.InvalidValue` for a place or
+        header that is not allowed, and what :mod:`~fileplane.providers.base` says of unreachable providers, timeouts and uploads of
+        unknown outcome. What the body raised is raised as it is.
         """
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + self._settings.egress_total_seconds
-        request.heard.request_id = None
-        async with AsyncExitStack() as stack:
-            response = await self._answer(request, ends_at, stack)
-            for _ in range(_MOST_REDIRECTS):
-                if response.status not in _REDIRECTS or not request.follow_redirects:
-                    break
-                request = request.redirected(response.headers.get("Location", ""))
-                await stack.aclose()
-                response = await self._answer(request, ends_at, stack, redirected=True)
-            if response.status in _REDIRECTS:
-                raise request.unusable("The provider answers with a redirect, which is not followed.")
-            yield EgressResponse(request, response, self._settings.egress_idle_seconds, ends_at)
+        return EgressCall(self, request, self._settings)
 
     async def ask_machine(self, identity: ManagedIdentity) -> tuple[int, bytes]:
         """Status and body of the machine's own identity service, asked for the token of a managed identity.
@@ -135,30 +110,23 @@ class Egress:
                 "The identity service of the server's machine cannot be reached. Is it a machine at Azure?"
             ) from error
 
-    async def _answer(
-        self, request: EgressRequest, ends_at: float, stack: AsyncExitStack, *, redirected: bool = False
-    ) -> aiohttp.ClientResponse:
-        """The head of an answer; ``stack`` closes it and then lets go of its connection's place."""
-        try:
-            place = place_of(request.url)
-            await self._check(place)
-            headers = checked_headers(request.headers, request.secret_headers)
-            head_by = min(ends_at, asyncio.get_running_loop().time() + (request.head_seconds or self._settings.egress_total_seconds))
-            credential = pool_key(request.secret_headers)
-            circuit = (place.scheme, place.host, place.port, credential)
-            with self._breaker.attempt(circuit, replace(place, path="").url()) as attempt:
-                await self._take_slot(place.host, request.caller or credential, head_by, stack)
-                response = await self._sent(request, place, headers, head_by, attempt)
-            stack.callback(response.close)
-            if request.body is not None:
-                stack.callback(_abort, _WIRE.get())
-            secrets = request.secret_headers.values()
-            request.heard.request_id = request_id_of({name.lower(): value for name, value in response.headers.items()}, secrets)
-        except FileplaneError as error:
-            if redirected and error.status < 500:  # noqa: PLR2004 - the caller did not choose this place
-                raise UpstreamAnswerInvalid("The provider redirects to where calls are not allowed.") from error
-            raise
-        return response
+    async def answer(self, request: EgressRequest, ends_at: float) -> tuple[aiohttp.ClientResponse, Wire, Slot]:
+        """The head of an answer, whatever its status, and what holds its connection; for :class:`EgressCall` alone, which closes them."""
+        place = place_of(request.url)
+        await self._check(place)
+        headers = checked_headers(request.headers, request.secret_headers)
+        now = asyncio.get_running_loop().time()
+        head_by = min(ends_at, now + (request.head_seconds or self._settings.egress_total_seconds))
+        credential = pool_key(request.identity or request.secret_headers)
+        with self._breaker.attempt((place.scheme, place.host, place.port, credential), place.origin()) as attempt:
+            slot = self._slots.slot(place.host, request.caller or credential)
+            await self._take(slot, head_by - now)
+            wire = Wire(credential, attempt)
+            try:
+                return await self._sent(request, place, headers, head_by, wire), wire, slot
+            except BaseException:
+                slot.leave()
+                raise
 
     async def _check(self, place: Place) -> None:
         self._policy.check_place(place)
@@ -172,10 +140,10 @@ class Egress:
                 return
             checked_addresses(self._policy, place.host, addresses, plain=place.plain)
 
-    async def _take_slot(self, host: str, caller: str | bytes, head_by: float, stack: AsyncExitStack) -> None:
-        own, given = self._settings.egress_connect_seconds, head_by - asyncio.get_running_loop().time()
+    async def _take(self, slot: Slot, given: float) -> None:
+        own = self._settings.egress_connect_seconds
         try:
-            await stack.enter_async_context(self._slots.taken(host, caller, min(own, given)))
+            await slot.take(min(own, given))
         except TimeoutError as error:
             if given < own:
                 raise UpstreamTimeout("No connection to the provider came free in time. Try again.") from error
@@ -183,17 +151,14 @@ class Egress:
             raise UpstreamBusy from error
 
     async def _sent(
-        self, request: EgressRequest, place: Place, headers: dict[str, str], head_by: float, attempt: Attempt
+        self, request: EgressRequest, place: Place, headers: dict[str, str], head_by: float, wire: Wire
     ) -> aiohttp.ClientResponse:
         body, settings = request.body, self._settings
         if body is not None and body.length is not None:
             headers["Content-Length"] = str(body.length)
         watch = Watch(settings, head_by)
-        session = self._session(plain=place.plain, alone=request.method not in _SAFE_METHODS)
-        token = _POOL_KEY.set(pool_key(request.secret_headers))
-        wire: list[asyncio.WriteTransport] = []
-        response: aiohttp.ClientResponse | None = None
-        _WIRE.set(wire)
+        session = self._sessions.get(plain=place.plain, alone=request.method not in _SAFE_METHODS)
+        token = WIRE.set(wire)
         try:
             async with watch:
                 response = await session.request(
@@ -202,191 +167,84 @@ class Egress:
                     headers=headers,
                     data=None if body is None else body.pieces(watch),
                     allow_redirects=False,
-                    trace_request_ctx=attempt,
                     proxy=self._proxy,
                     # The client makes a Proxy-Authorization of it, wherever that belongs.
                     proxy_headers=None if self._proxy_user is None else {"Authorization": self._proxy_user.reveal()},
                 )
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        except BaseException as error:
+            wire.abort()
             if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-                attempt.failed()
-            _fail(request, error)
+                wire.attempt.failed()
+            if isinstance(error, aiohttp.ClientError | OSError | TimeoutError | ValueError):
+                fail(request, error)
+            raise
         finally:
-            _POOL_KEY.reset(token)
-            if response is None:
-                _abort(wire)
+            WIRE.reset(token)
         if body is not None and not body.complete:
             body.stop()
         return response
 
-    def _session(self, *, plain: bool, alone: bool) -> aiohttp.ClientSession:
-        session = self._sessions.get((plain, alone))
-        if session is None:
-            session = self._sessions[plain, alone] = self._new_session(plain=plain, alone=alone)
-        return session
 
-    def _new_session(self, *, plain: bool, alone: bool) -> aiohttp.ClientSession:
-        settings = self._settings
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                resolver=_Resolver(self._policy, self._lookup, plain=plain, to_proxy=self._proxy is not None),
-                use_dns_cache=False,
-                ssl=self._tls,
-                limit=0,  # slots are taken before; the connector would count each session, and at a host each credential, by itself
-                force_close=alone,
-                keepalive_timeout=None if alone else _KEPT_ALIVE_SECONDS,
-            ),
-            request_class=_PooledRequest,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            auto_decompress=False,
-            read_bufsize=_READ_BYTES,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            timeout=aiohttp.ClientTimeout(total=None, connect=settings.egress_connect_seconds),
-            trace_configs=[_telling_of_connections()],
-        )
-        if alone:
-            # What changes something is sent once, whatever its method: after a lost answer a second DELETE would find no file.
-            session._retry_connection = False  # noqa: SLF001 - there is no other switch for it
-        return session
+class EgressCall:
+    """One call, and what it was redirected to; made by :meth:`Egress.call`, entered once."""
 
-
-class EgressResponse:
-    """An answer whose head has arrived. Header names are in lower case; of a repeated header the first counts."""
-
-    def __init__(self, request: EgressRequest, response: aiohttp.ClientResponse, idle_seconds: float, ends_at: float) -> None:
+    def __init__(self, egress: Egress, request: EgressRequest, settings: Settings) -> None:
+        self._egress = egress
         self._request = request
-        self._response = response
-        self._idle_seconds = idle_seconds
-        self._ends_at = ends_at
-        self.status = response.status
-        self.headers: dict[str, str] = {}
-        for name, value in response.headers.items():
-            self.headers.setdefault(name.lower(), value)
-        encoding = self.headers.get("content-encoding")
-        if not is_readable(encoding):
-            raise request.unusable("The provider's answer has an encoding that was not asked for and cannot be read.")
-        self.encoded = is_encoded(encoding)
+        self._settings = settings
+        self._open: tuple[aiohttp.ClientResponse, Wire, Slot] | None = None
 
-    @property
-    def length(self) -> int | None:
-        """Bytes of the body, where the provider says so and they come as they are."""
-        return None if self.encoded else self._response.content_length
+    async def __aenter__(self) -> EgressResponse:
+        ends_at = asyncio.get_running_loop().time() + self._settings.egress_total_seconds
+        self._request.heard.request_id = None
+        try:
+            response = await self._at_last(ends_at)
+            return EgressResponse(self._request, response, self._settings.egress_idle_seconds, ends_at)
+        except BaseException:
+            self._close()
+            raise
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """The body, decoded, in pieces of at most 1 MiB. Raises as :meth:`Egress.call` does when it breaks off or stalls."""
-        return decoded(self._raw()) if self.encoded else self._raw()
+    async def __aexit__(self, *_: object) -> None:
+        self._close()
 
-    async def read(self, most: int) -> bytes:
-        """The whole body. Raises :class:`~fileplane.errors.UpstreamAnswerInvalid` when it has more than ``most`` bytes."""
-        received = bytearray()
-        async for piece in self:
-            received += piece
-            if len(received) > most:
-                raise self._request.unusable("The provider's answer is too large.")
-        return bytes(received)
+    async def _at_last(self, ends_at: float) -> aiohttp.ClientResponse:
+        response = await self._answer(ends_at)
+        if self._request.explains_redirects and ("Location" not in response.headers or "x-amz-bucket-region" in response.headers):
+            return response
+        for _ in range(_MOST_REDIRECTS):
+            if response.status not in _REDIRECTS or not self._request.follow_redirects:
+                break
+            response = await self._redirected(response, ends_at)
+        asks_for_the_rest = self._request.resumable and response.status == _RESUME_INCOMPLETE and "Location" not in response.headers
+        if response.status in _REDIRECTS and not asks_for_the_rest:
+            raise self._request.unusable("The provider answers with a redirect, which is not followed.")
+        return response
 
-    async def _raw(self) -> AsyncIterator[bytes]:
-        content, loop = self._response.content, asyncio.get_running_loop()
-        # What is there already needs no deadline, and a deadline is not for nothing: a small answer has come whole with its head.
-        while not content.at_eof() or content.exception() is not None:
-            try:
-                async with asyncio.timeout_at(min(self._ends_at, loop.time() + self._idle_seconds)):
-                    piece = await content.readany()
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                _fail(self._request, error)
-            if not piece:
-                return
-            for start in range(0, len(piece), _LONGEST_PIECE):
-                yield piece if len(piece) <= _LONGEST_PIECE else piece[start : start + _LONGEST_PIECE]
+    async def _answer(self, ends_at: float) -> aiohttp.ClientResponse:
+        request = self._request
+        self._open = await self._egress.answer(request, ends_at)
+        response = self._open[0]
+        request.heard.request_id = request_id_of(response.headers, request.secret_headers.values())
+        return response
 
+    async def _redirected(self, response: aiohttp.ClientResponse, ends_at: float) -> aiohttp.ClientResponse:
+        self._request = self._request.redirected(response.headers.get("Location", ""))
+        self._close()
+        try:
+            return await self._answer(ends_at)
+        except FileplaneError as error:
+            if error.status in _CLIENT_ERRORS:  # the caller did not choose this place
+                raise UpstreamAnswerInvalid("The provider redirects to where calls are not allowed.") from error
+            raise
 
-class _PooledRequest(aiohttp.ClientRequest):
-    """A request whose connection is shared with requests of the same pool key alone.
-
-    So a peer that mixes up its answers cannot show one caller's to another.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._pool_key = hash(_POOL_KEY.get())
-
-    async def send(self, conn: Any) -> aiohttp.ClientResponse:
-        """Leaves the connection with whoever has to end it."""
-        _WIRE.get().append(conn.transport)
-        return await super().send(conn)
-
-    @property
-    def connection_key(self) -> ConnectionKey:
-        """The connector's key for its pool, with the credentials in the place of what is said to a proxy, which is nothing here."""
-        return super().connection_key._replace(proxy_headers_hash=self._pool_key)
-
-
-def _telling_of_connections() -> aiohttp.TraceConfig:
-    """Tells a call's attempt that it has a connection, long before an upload over it has come to its end."""
-
-    async def reached(_session: aiohttp.ClientSession, context: Any, _params: object) -> None:
-        context.trace_request_ctx.reached()
-
-    config = aiohttp.TraceConfig()
-    config.on_connection_create_end.append(reached)
-    config.on_connection_reuseconn.append(reached)
-    return config
-
-
-class _Resolver(AbstractResolver):
-    """Gives the connector addresses that were checked, which it then connects to; asked once a connection."""
-
-    def __init__(self, policy: EgressPolicy, lookup: Lookup, *, plain: bool, to_proxy: bool) -> None:
-        self._policy = policy
-        self._lookup = lookup
-        self._plain = plain
-        self._to_proxy = to_proxy
-
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:  # noqa: ARG002
-        addresses = await self._lookup(host, port)
-        if not self._to_proxy:
-            addresses = checked_addresses(self._policy, host, addresses, plain=self._plain)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for address in addresses
-        ]
-
-    async def close(self) -> None:
-        """Has nothing to release."""
-
-
-def _fail(request: EgressRequest, error: Exception) -> NoReturn:
-    """Raises what a failure means for whoever asked. The causes are kept for the log; the messages say nothing of them."""
-    body = request.body
-    if body is not None and body.failure is not None:
-        raise body.failure
-    if isinstance(error, FileplaneError):
-        raise error
-    sent = request.outcome_unknown
-    if isinstance(error, TimeoutError):
-        if body is not None and sent:
-            raise body.outcome.unanswered() from error
-        raise UpstreamTimeout("The provider did not answer in time. Try again.") from error
-    if body is not None and sent:
-        raise body.outcome.broken() from error
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError | ssl.SSLError):
-        raise UpstreamUnreachable("No trusted encrypted connection to the provider can be made.") from error
-    if isinstance(error, aiohttp.ClientConnectorError):
-        raise UpstreamUnreachable("The provider cannot be reached. Try again.") from error
-    if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL | ValueError):
-        raise UpstreamAnswerInvalid("The provider's answer is not HTTP that can be understood, or exceeds the limits of a head.") from error
-    raise UpstreamUnreachable("The connection to the provider broke. Try again.") from error
-
-
-def _abort(wire: list[asyncio.WriteTransport]) -> None:
-    """Ends a connection at once. Closed, it would first wait, without an end, for a peer that reads nothing to take what was written."""
-    for transport in wire:
-        transport.abort()
+    def _close(self) -> None:
+        if self._open is None:
+            return
+        response, wire, slot = self._open
+        self._open = None
+        try:
+            if self._request.body is not None:
+                wire.abort()
+            response.close()
+        finally:
+            slot.leave()

@@ -72,9 +72,13 @@ class Place:
 
     def url(self) -> str:
         """Put together again."""
+        return self.origin() + self.path
+
+    def origin(self) -> str:
+        """Without the path."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = 80 if self.plain else 443
-        return f"{self.scheme}://{host}{'' if self.port == default else f':{self.port}'}{self.path}"
+        return f"{self.scheme}://{host}{'' if self.port == default else f':{self.port}'}"
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -28,6 +28,12 @@ class EgressRequest:
     head_seconds: float | None = None
     follow_redirects: bool = False
     repeatable: bool = False
+    resumable: bool = False
+    """Whether it is part of an upload in several requests, so that a 308 without a ``Location`` asks for the rest (Google's protocol)."""
+    explains_redirects: bool = False
+    """Whether a redirect that leads nowhere, or says where the bucket is, is an answer to be read (Amazon's), and none to be followed."""
+    identity: Mapping[str, Secret] | None = field(default=None, repr=False)
+    """Whose connections are used, where ``secret_headers`` are other ones for each request, as signatures are."""
     heard: Heard = field(default_factory=Heard, compare=False, repr=False)
     """Where the answer's own id is written down."""
     caller: str = ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -15,6 +14,7 @@ from fileplane.errors import CredentialUnavailable, InvalidValue, UpstreamAnswer
 from fileplane.providers.egress import Egress
 from fileplane.providers.egress_request import EgressRequest
 from fileplane.providers.file_objects import parse_json
+from fileplane.providers.kept_tokens import KeptTokens
 from fileplane.providers.machine_identity import ManagedIdentity, WorkloadIdentity, authority, workload_grant
 from fileplane.providers.outbound_headers import pool_key
 from fileplane.providers.refusals import MOST_ANSWER_BYTES, refusal
@@ -24,8 +24,6 @@ from fileplane.secrets.values import Secret
 DEFAULT_SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 _TENANT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,126}[A-Za-z0-9])?")
 _SPARE_SECONDS: Final = 300.0
-_LONGEST_KEPT_SECONDS: Final = 86_400.0
-_MOST_KEPT: Final = 1_000
 _OK: Final = 200
 
 
@@ -42,53 +40,19 @@ class ClientCredentials:
 Identity: TypeAlias = ClientCredentials | ManagedIdentity | WorkloadIdentity
 
 
-@dataclass(slots=True)
-class _Kept:
-    token: Secret | None = None
-    expires_at: float = 0.0
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-class EntraTokens:
-    """One for a process. However many ask for the same token at once, it is fetched once; the last 1,000 are kept, in memory alone.
-
-    ``authority`` stands in for the one that the environment names.
-    """
+class EntraTokens(KeptTokens[Identity]):
+    """One for a process. ``authority`` stands in for the one that the environment names."""
 
     def __init__(self, egress: Egress, *, authority: str | None = None, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(self._fetched, _key_of, spare_seconds=_SPARE_SECONDS, now=now)
         self._egress = egress
         self._authority = authority
-        self._now = now
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
 
-    async def token(self, identity: Identity) -> Secret:
-        """A token that is valid for minutes at least, where the issuer gives such.
+    async def _fetched(self, identity: Identity) -> tuple[Secret, float]:
+        """Raises :class:`~fileplane.errors.ProviderRefused` when client credentials are refused, and as every call to a provider.
 
-        Raises :class:`~fileplane.errors.ProviderRefused` when client credentials are refused,
-        :class:`~fileplane.errors.CredentialUnavailable` when the machine has no such identity, and otherwise as every call to a provider.
+        :class:`~fileplane.errors.CredentialUnavailable` when the machine has no such identity.
         """
-        kept = self._kept.setdefault(_key_of(identity), _Kept())
-        self._kept.move_to_end(_key_of(identity))
-        while len(self._kept) > _MOST_KEPT:
-            self._kept.popitem(last=False)
-        async with kept.lock:
-            if kept.token is None or self._now() >= kept.expires_at:
-                kept.token, lifetime = await self._fetch(identity)
-                kept.expires_at = self._now() + max(0.0, min(lifetime, _LONGEST_KEPT_SECONDS) - _SPARE_SECONDS)
-            return kept.token
-
-    def kept(self, identity: Identity) -> Secret | None:
-        """The token that the next call would be made with, where one is kept."""
-        kept = self._kept.get(_key_of(identity))
-        return None if kept is None or self._now() >= kept.expires_at else kept.token
-
-    def drop(self, identity: Identity, token: Secret) -> None:
-        """Lets a new token be fetched, unless somebody has done so since ``token`` was refused."""
-        kept = self._kept.get(_key_of(identity))
-        if kept is not None and kept.token is token:
-            kept.token = None
-
-    async def _fetch(self, identity: Identity) -> tuple[Secret, float]:
         if isinstance(identity, ManagedIdentity):
             status, body = await self._egress.ask_machine(identity)
             if status != _OK:

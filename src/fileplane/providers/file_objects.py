@@ -15,7 +15,7 @@ from fileplane.providers.base import RemoteFile
 from fileplane.providers.remote_ids import is_remote_id
 
 _SECONDS_OF_3000: Final = 32_503_680_000
-_MOST_BYTES: Final = 1 << 44
+MOST_BYTES: Final = 1 << 44
 """No provider's file is as large; a number that is larger would not fit where sizes are kept, or not where they are added up."""
 _STATUSES: Final[Mapping[str, FileStatus]] = {
     "uploaded": FileStatus.UPLOADED,
@@ -31,6 +31,7 @@ _STATUSES: Final[Mapping[str, FileStatus]] = {
     "completed": FileStatus.PROCESSED,
     "error": FileStatus.ERROR,
     "failed": FileStatus.ERROR,
+    "invalid_format": FileStatus.ERROR,
 }
 MOST_VALUES: Final = 400_000
 """In an answer: forty for each of ten thousand files, which is the longest list that any provider gives at once."""
@@ -60,7 +61,7 @@ def parse_file(value: Any, purposes: Mapping[str, str], *, has_status: bool = Tr
     if not isinstance(value, dict) or not is_remote_id(value.get("id")):
         raise UpstreamAnswerInvalid("The provider's answer has no file with a usable id.")
     purpose = _text(value, "purpose")
-    status = _text(value, "status")
+    status = _text(value, "status", "processing_status")
     known = _STATUSES.get(status.lower()) if status else None
     return RemoteFile(
         id=value["id"],
@@ -70,17 +71,27 @@ def parse_file(value: Any, purposes: Mapping[str, str], *, has_status: bool = Tr
         filename=_text(value, "filename", "name"),
         purpose=purposes.get(purpose, purpose) if purpose else None,
         status=known or (None if has_status and status is None else FileStatus.PROCESSED),
-        status_details=_text(value, "status_details"),
+        status_details=_text(value, "status_details") or _text(_report(value), "error"),
     )
 
 
 def is_gone(value: Any) -> bool:
     """Whether a File object describes one that is deleted already."""
-    return isinstance(value, dict) and (value.get("status") in GONE or value.get("deleted") is True)
+    return isinstance(value, dict) and (_text(value, "status") in GONE or value.get("deleted") is True)
+
+
+def _report(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a provider found when it looked at a file's lines."""
+    found = value.get("validation_report")
+    return found if isinstance(found, dict) else {}
 
 
 def _text(value: Mapping[str, Any], *names: str) -> str | None:
-    return next((value[name] for name in names if isinstance(value.get(name), str) and value[name]), None)
+    for name in names:
+        found = value.get(name)
+        if found and isinstance(found, str):
+            return found
+    return None
 
 
 def _size(value: Mapping[str, Any], *names: str) -> int | None:
@@ -88,7 +99,7 @@ def _size(value: Mapping[str, Any], *names: str) -> int | None:
         found = value.get(name)
         if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 20:  # noqa: PLR2004 - digits of 2**63
             found = int(found)
-        if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= _MOST_BYTES:
+        if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= MOST_BYTES:
             return found
     return None
 

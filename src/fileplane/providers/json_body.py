@@ -7,19 +7,20 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 from fileplane.errors import InvalidValue
-from fileplane.providers.outcomes import JOB
+from fileplane.providers.outcomes import JOB, Outcome
 from fileplane.providers.request_body import RequestBody
 
 MOST_DOCUMENT_BYTES: Final = 1 << 20
 
 
 class JsonBody(RequestBody):
-    """A job's document, sent with its length. Raises :class:`~fileplane.errors.InvalidValue` for what is no JSON, or exceeds 1 MiB."""
+    """A document, such as a job's, sent with its length. Raises InvalidValue for what is no JSON, or exceeds 1 MiB."""
 
-    outcome = JOB
     content_type = "application/json"
 
-    def __init__(self, document: Mapping[str, Any]) -> None:
+    def __init__(self, document: Mapping[str, Any], outcome: Outcome = JOB) -> None:
+        """``outcome`` is what is said when nobody knows what became of it."""
+        self.outcome = outcome
         content = _encoded(document)
         if len(content) > MOST_DOCUMENT_BYTES:
             raise InvalidValue(f"A job's document has at most {MOST_DOCUMENT_BYTES} bytes.")

@@ -18,6 +18,8 @@ Fetch: TypeAlias = Callable[[Mapping[str, str]], Awaitable[Any]]
 MOST_WALKED: Final = 10_000
 """Files that a provider's list is walked through at most, to find a place in it or to sort it."""
 _WALK_LIMIT: Final = 1_000
+_MOST_PAGES: Final = 1_000
+"""Of which a walk may consist, empty ones included."""
 
 
 class Listing:
@@ -67,7 +69,7 @@ class Listing:
             # The server does not know cursors, and answered its whole list.
             if isinstance(answer, dict) and answer.get("has_more") is True:
                 raise UpstreamAnswerInvalid("The provider's list cannot be paged: it does not heed 'after'.")
-            return _cut(_sorted(files, query), query, limit)
+            return page_of_whole(in_order(files, query), query, limit)
         if limit is not None and len(files) > limit:
             return _page(files[:limit], has_more=True)
         return _page(files, has_more=_says_more(answer, rows, asked))
@@ -76,7 +78,7 @@ class Listing:
         limit = query.limit or self._capabilities.default_list_limit
         wanted = ListOrder.NEWEST_FIRST if query.newest_first else ListOrder.OLDEST_FIRST
         if self._dialect.order not in {ListOrder.ASKED, wanted}:
-            return _cut(_sorted([file async for file in self._walk(query, whole=True)], query), query, limit)
+            return page_of_whole(in_order([file async for file in self._walk(query, whole=True)], query), query, limit)
         found: list[RemoteFile] = []
         passed = query.after is None
         async for file in self._walk(query):
@@ -109,7 +111,7 @@ class Listing:
             following = self._following(answer, new, number)
             if following is None:
                 return
-            if len(seen) >= MOST_WALKED:
+            if len(seen) >= MOST_WALKED or number >= _MOST_PAGES:
                 if whole:
                     raise UnsupportedProviderOperation(
                         f"{self._dialect.title} has more than {MOST_WALKED} files, and lists them in another order. Use the other 'order'.",
@@ -121,17 +123,23 @@ class Listing:
     def _following(self, answer: Any, new: list[str], number: int) -> dict[str, str] | None:
         """What the next page is asked with; None when there is none. ``new`` are the ids that this one was the first to have."""
         paging = self._capabilities.paging
-        if paging is Paging.NONE or not new or not isinstance(answer, dict):
+        if paging is Paging.NONE or not isinstance(answer, dict):
+            return None
+        asks, says = self._dialect.page_token
+        if says in answer and (new or not self._rows(answer)):
+            # Google's pages may be empty and not the last.
+            token = answer[says]
+            return {asks: token} if isinstance(token, str) and token else None
+        if not new:
             return None
         if paging is Paging.PAGES:
             total = answer.get("total")
             size = min(_WALK_LIMIT, self._capabilities.max_list_limit)
             more = number * size < total if isinstance(total, int) else len(new) >= size
             return {"page": str(number)} if more else None
-        if paging is Paging.TOKEN:
-            token = answer.get("pagination_token")
-            return {"pagination_token": token} if isinstance(token, str) and token else None
-        return None if answer.get("has_more") is False else {"after": new[-1]}
+        if paging is Paging.TOKEN and answer.get("has_more") is not True:
+            return None
+        return None if answer.get("has_more") is False else {self._dialect.cursor_parameter: new[-1]}
 
     def _asked(self, query: RemoteQuery, limit: int | None) -> dict[str, str]:
         dialect, paging = self._dialect, self._capabilities.paging
@@ -141,7 +149,7 @@ class Listing:
         if paging is Paging.NONE:
             return asked
         if limit is not None:
-            asked["page_size" if paging is Paging.PAGES else "limit"] = str(min(limit, self._capabilities.max_list_limit))
+            asked["page_size" if paging is Paging.PAGES else dialect.limit_parameter] = str(min(limit, self._capabilities.max_list_limit))
         if paging is Paging.PAGES:
             asked["page"] = "0"
         if dialect.order is ListOrder.ASKED:
@@ -183,12 +191,13 @@ def _says_more(answer: Any, rows: list[Any], asked: Mapping[str, str]) -> bool:
     return more if isinstance(more, bool) else "limit" in asked and len(rows) >= int(asked["limit"])
 
 
-def _sorted(files: list[RemoteFile], query: RemoteQuery) -> list[RemoteFile]:
+def in_order(files: list[RemoteFile], query: RemoteQuery) -> list[RemoteFile]:
+    """The files in the order that is asked for: by their times, and those of one second by their ids."""
     return sorted(files, key=lambda file: (file.created_at or 0, file.id), reverse=query.newest_first)
 
 
-def _cut(files: list[RemoteFile], query: RemoteQuery, limit: int | None) -> RemotePage:
-    """The page of a list that is there whole."""
+def page_of_whole(files: list[RemoteFile], query: RemoteQuery, limit: int | None) -> RemotePage:
+    """The page of a list that is there whole, in order. Raises :class:`~fileplane.errors.InvalidValue` for an unknown ``after``."""
     start = 0
     if query.after is not None:
         place = next((index for index, file in enumerate(files) if file.id == query.after), None)

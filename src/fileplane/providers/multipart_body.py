@@ -51,7 +51,7 @@ class MultipartBody(RequestBody):
         parts = [f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n' for name, value in fields]
         head = (
             f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file_field)}"; filename="{_quoted(filename)}"\r\n'
-            f"Content-Type: {_media_type(media_type)}\r\n\r\n"
+            f"Content-Type: {harmless_media_type(media_type)}\r\n\r\n"
         )
         self._head = _utf8("".join(parts) + head)
         self._tail = f"\r\n--{boundary}--".encode()
@@ -95,7 +95,8 @@ def _quoted(name: str) -> str:
     return name.translate(_ESCAPES)
 
 
-def _media_type(value: str) -> str:
+def harmless_media_type(value: str) -> str:
+    """A media type that can stand in a header: the one given, or ``application/octet-stream``."""
     return value if value and len(value) <= _LONGEST_TYPE and set(value) <= _HARMLESS_TYPE else _OCTET_STREAM
 
 

@@ -8,6 +8,7 @@ from fileplane.catalog import JobKind
 from fileplane.model import LONGEST_EXPIRY_SECONDS, SHORTEST_EXPIRY_SECONDS
 from fileplane.providers.base import Capabilities, Expiry, Paging
 from fileplane.providers.dialects import Dialect, ListOrder
+from fileplane.providers.together import TOGETHER
 
 _MB: Final = 1_000_000
 _MIB: Final = 1 << 20
@@ -230,5 +231,5 @@ _DIALECTS: Final = (
     ),
 )
 
-NEAR: Final = {dialect.name: dialect for dialect in _DIALECTS}
+NEAR: Final = {dialect.name: dialect for dialect in (*_DIALECTS, TOGETHER)}
 """The dialects by the names of their providers."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from fileplane.catalog import JobKind
 from fileplane.model import INPUT_PURPOSES, LONGEST_EXPIRY_SECONDS, SHORTEST_EXPIRY_SECONDS
-from fileplane.providers.base import Capabilities, Expiry, Target
+from fileplane.providers.base import Capabilities, Expiry, PartUploads, Target
 from fileplane.providers.dialects import Dialect
 
 _MIB: Final = 1 << 20
@@ -24,6 +24,7 @@ OPENAI: Final = Dialect(
         max_bytes_of={"batch": 200 * _MIB},
         purposes=frozenset(INPUT_PURPOSES),
         jobs=frozenset({JobKind.BATCH, JobKind.FINE_TUNING}),
+        uploads=PartUploads(max_bytes=8 << 30, max_part_bytes=64 * _MIB),
         unverified=frozenset({"max_bytes", "ranges"}),
     ),
 )
@@ -36,7 +37,8 @@ SOMEWHERE_ELSE: Final = replace(
         max_bytes=None,
         max_bytes_of={},
         purposes=None,
-        unverified=frozenset({"expiry", "paging", "max_list_limit", "max_bytes", "purposes", "ranges", "jobs"}),
+        uploads=PartUploads(),
+        unverified=frozenset({"expiry", "paging", "max_list_limit", "max_bytes", "purposes", "ranges", "jobs", "uploads"}),
     ),
 )
 """What speaks like OpenAI at a host of the caller's or operator's: its limits and purposes are its own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from fileplane.catalog import JobKind
@@ -19,7 +20,6 @@ from fileplane.providers.calls import (
     NOT_FOUND,
     SUCCESSES,
     AccessTo,
-    DialectOf,
     check_found,
     refused,
     refused_sending,
@@ -27,7 +27,7 @@ from fileplane.providers.calls import (
     unsupported,
     unwrapped,
 )
-from fileplane.providers.dialects import Dialect
+from fileplane.providers.dialects import Dialect, DialectOf
 from fileplane.providers.egress import Egress
 from fileplane.providers.job_listing import page_of, unknown_cursor
 from fileplane.providers.job_objects import parse_job, with_seconds
@@ -73,7 +73,7 @@ class OpenAIJobs:
         dialect = self._dialect_for(target, kind, "describe")
         access = await self._access_to(target, dialect)
         async with self._egress.call(request_to(target, access, "GET", access.url(path))) as response:
-            await check_found(target, dialect, access, response, JobUnknown(job_id))
+            await check_found(target, dialect, access, response, partial(JobUnknown, job_id))
             return _same(job_id, _job(dialect, kind, await answer_of(target, access, response, MOST_JOB_BYTES, MOST_JOB_VALUES)))
 
     async def list_jobs(self, target: Target, kind: JobKind, query: RemoteJobQuery) -> RemoteJobPage:
@@ -103,7 +103,7 @@ class OpenAIJobs:
         access = await self._access_to(target, dialect)
         try:
             async with self._egress.call(request_to(target, access, "POST", access.url(path))) as response:
-                await check_found(target, dialect, access, response, JobUnknown(job_id))
+                await check_found(target, dialect, access, response, partial(JobUnknown, job_id))
                 answer = await answer_of(target, access, response, MOST_JOB_BYTES, MOST_JOB_VALUES)
         except JobUnknown as error:
             raise await self._lacking(target, kind, job_id, lacking) from error

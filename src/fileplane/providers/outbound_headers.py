@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -32,7 +31,9 @@ _OURS: Final = frozenset(
 is taken by some servers for the method or path that is meant: past the one that was checked here, to the files of others."""
 
 
-_WHOSE: Final = frozenset({"openai-organization", "openai-project", "x-goog-user-project", "x-amz-security-token"})
+_WHOSE: Final = frozenset(
+    {"openai-organization", "openai-project", "anthropic-workspace-id", "x-goog-user-project", "x-amz-security-token"}
+)
 """What says on whose account a call is made, which a stored credential decides by itself."""
 
 
@@ -69,4 +70,4 @@ def checked_headers(headers: Mapping[str, str], secret_headers: Mapping[str, Sec
 def pool_key(secret_headers: Mapping[str, Secret]) -> bytes:
     """Says of two requests whether they carry the same credentials, and nothing of what these are."""
     joined = "\n".join(f"{name.lower()}:{secret_headers[name].reveal()}" for name in sorted(secret_headers))
-    return hmac.digest(_PROCESS_KEY, joined.encode("utf-8", "surrogatepass"), hashlib.sha256)
+    return hashlib.blake2b(joined.encode("utf-8", "surrogatepass"), key=_PROCESS_KEY, digest_size=32).digest()

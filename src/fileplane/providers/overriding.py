@@ -9,14 +9,13 @@ from typing import Any, Final
 from fileplane.model import SHORTEST_EXPIRY_SECONDS
 from fileplane.provider_overrides import read_overrides
 from fileplane.providers.base import Capabilities, Expiry, Paging, Target
-from fileplane.providers.calls import DialectOf
-from fileplane.providers.dialects import Dialect, ListOrder
+from fileplane.providers.dialects import Dialect, DialectOf, ListOrder
 from fileplane.providers.near import NEAR
 from fileplane.settings import SettingsError
 
 _AS_THEY_ARE: Final = ("max_bytes", "max_bytes_of", "max_list_limit", "default_list_limit", "default_expiry_seconds", "get", "download",
                        "delete", "ranges")  # fmt: skip
-_OTHERS: Final = frozenset({"openai", "azure-openai"})
+_OTHERS: Final = frozenset({"openai", "azure-openai", "anthropic", "cohere", "fireworks-ai", "google", "vertex-ai"})
 
 
 def require_known(text: str | None) -> None:

@@ -10,7 +10,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-from fileplane.errors import ProviderRefused
+from fileplane.errors import ProviderRefused, UpstreamAnswerInvalid
+from fileplane.providers.xml_answers import parse_xml
 from fileplane.secrets.values import REDACTED, Secret
 
 MOST_ANSWER_BYTES: Final = 1 << 16
@@ -22,17 +23,20 @@ _LIKE_A_KEY: Final = re.compile(
     r"(?:Bearer\s+[\w.~+/=-]{8,}|\b(?:sk|pk|rk|gsk|xai|csk|pplx|pa|fw|key|ghp|AKIA|AIza|ya29|eyJ)[-_.]?[A-Za-z0-9_.-]{16,})"
 )
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_NOT_USUAL: Final = {498: 401}
+"""What Cohere says of a token that is none (https://docs.cohere.com/reference/errors)."""
 _FIRST_REFUSAL, _FIRST_FAILURE, _END = 400, 500, 600
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Iterable[Secret] = ()) -> ProviderRefused:
     """The error to be raised for an answer that is no success. ``secrets`` are those that the request carried."""
     known = list(secrets)
-    said = _error_of(_json(body))
+    status = _NOT_USUAL.get(status, status)
+    said = _error_of(_json(body)) or _error_in_xml(body)
     message = (
         _text(said, "message", "detail", "msg", "error_description", "error") or f"The provider refused the request with status {status}."
     )
-    code = _word(_text(said, "code", "status"), known) if said else ProviderRefused.code
+    code = _word(_code(said, status), known) if said else ProviderRefused.code
     return ProviderRefused(
         cleaned(message, known),
         status=status if _FIRST_REFUSAL <= status < _END else 502,
@@ -41,6 +45,15 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Itera
         param=_word(_text(said, "param", "target"), known),
         retry_after=retry_after_of(headers),
     )
+
+
+def _code(said: Mapping[str, Any], status: int) -> str | None:
+    """Anthropic's stands among the details, and Google's is a number that says no more than the status, beside a word."""
+    details = said.get("details")
+    code = _text(said, "code", "status")
+    if isinstance(details, dict) and code is None:
+        return _text(details, "error_code")
+    return _text(said, "status") if code == str(status) else code
 
 
 def cleaned(text: str, secrets: Iterable[Secret] = ()) -> str:
@@ -90,10 +103,31 @@ def _error_of(value: Any) -> Mapping[str, Any]:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, dict) and isinstance(value.get("error"), dict):
-        return dict(value["error"])
+        return _with_reason(value["error"])
     if isinstance(value, dict):
         return value
     return {"message": value} if isinstance(value, str) else {}
+
+
+def _with_reason(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Cloud Storage says the status again where others have a code, and the reason in the first of its ``errors``."""
+    first = next(iter(error["errors"]), None) if isinstance(error.get("errors"), list) else None
+    reason = first.get("reason") if isinstance(first, dict) else None
+    return {**error, "code": reason} if isinstance(error.get("code"), int) and isinstance(reason, str) else dict(error)
+
+
+def _error_in_xml(body: bytes) -> Mapping[str, Any]:
+    """What Amazon's APIs say, with or without an ``ErrorResponse`` around the ``Error``."""
+    if not body.lstrip().startswith(b"<"):
+        return {}
+    try:
+        root = parse_xml(body)
+    except UpstreamAnswerInvalid:
+        return {}
+    error = next(root.all("Error"), root) if root.name == "ErrorResponse" else root
+    if error.name != "Error":
+        return {}
+    return {name.lower(): text for name in ("Code", "Message") if (text := error.value(name))}
 
 
 def _text(said: Mapping[str, Any], *names: str) -> str | None:

@@ -7,26 +7,25 @@ from typing import Final
 
 from fileplane.errors import InvalidValue, UnsupportedProviderOperation
 from fileplane.providers.access import bearer_access
+from fileplane.providers.anthropic import anthropic
 from fileplane.providers.azure_openai import azure_openai
 from fileplane.providers.base import Provider, Target
-from fileplane.providers.calls import DialectOf
-from fileplane.providers.dialects import Dialect
+from fileplane.providers.bedrock import Bedrock
+from fileplane.providers.cohere import COHERE, Cohere
+from fileplane.providers.dialects import Dialect, DialectOf
 from fileplane.providers.egress import Egress
 from fileplane.providers.entra import EntraTokens
+from fileplane.providers.fireworks import FIREWORKS, Fireworks
+from fileplane.providers.google import google as gemini
+from fileplane.providers.google_credentials import GoogleTokens
 from fileplane.providers.near import NEAR
 from fileplane.providers.openai import OpenAIShaped
 from fileplane.providers.openai_dialect import dialect_of
 from fileplane.providers.overriding import overriding, require_known
+from fileplane.providers.vertex import VERTEX, VertexAI
 from fileplane.providers.without_files import WITHOUT_FILES
 
 NOT_YET: Final[Mapping[str, str]] = {
-    "anthropic": "Anthropic",
-    "google": "Google Gemini",
-    "together-ai": "Together",
-    "fireworks-ai": "Fireworks",
-    "cohere": "Cohere",
-    "vertex-ai": "Google Vertex AI",
-    "bedrock": "AWS Bedrock",
     "databricks": "Databricks",
 }
 """Providers whose APIs for files are their own, with their titles."""
@@ -38,13 +37,22 @@ class Registry:
     Raises :class:`~fileplane.settings.SettingsError` for overrides of providers that there are not.
     """
 
-    def __init__(self, egress: Egress, overrides: str | None = None, *, entra: EntraTokens | None = None) -> None:
+    def __init__(
+        self, egress: Egress, overrides: str | None = None, *, entra: EntraTokens | None = None, google: GoogleTokens | None = None
+    ) -> None:
         require_known(overrides)
         openai = OpenAIShaped("openai", egress, overriding("openai", dialect_of, overrides), bearer_access)
         self._providers: dict[str, Provider] = {"openai": openai}
         self._providers["azure-openai"] = azure_openai(egress, entra, overrides)
+        self._providers["bedrock"] = Bedrock(egress)
         for name, dialect in NEAR.items():
             self._providers[name] = OpenAIShaped(name, egress, overriding(name, _always(dialect), overrides), bearer_access)
+        self._providers["cohere"] = Cohere(egress, overriding("cohere", _always(COHERE), overrides))
+        self._providers["fireworks-ai"] = Fireworks(egress, overriding("fireworks-ai", _always(FIREWORKS), overrides))
+        self._providers["anthropic"] = anthropic(egress, overrides)
+        self._providers["google"] = gemini(egress, overrides)
+        vertex = overriding(VERTEX.name, _always(VERTEX), overrides)
+        self._providers[VERTEX.name] = VertexAI(egress, vertex, google or GoogleTokens(egress))
 
     @property
     def names(self) -> frozenset[str]:

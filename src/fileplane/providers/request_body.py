@@ -47,6 +47,11 @@ class Watch:
             self._scope.reschedule(when)
 
 
+async def once(content: bytes) -> AsyncIterator[bytes]:
+    """Bytes that are there already, as a body's content."""
+    yield content
+
+
 class RequestBody:
     """Bytes that are made as they are sent. For one request alone.
 

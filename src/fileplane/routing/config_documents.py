@@ -97,6 +97,8 @@ def _options(options: Options) -> dict[str, Any]:
         "forward_headers": None if options.forward_headers is None else list(options.forward_headers),
         "override_params": {name: json.loads(text) for name, text in options.override_params} or None,
         "metadata": dict(options.metadata) or None,
+        **dict(options.file_options),
+        "keep_copy": options.keep_copy,
     }
 
 

@@ -18,7 +18,7 @@ class FieldKind(Enum):
 
 TARGET_FIELDS: Final = frozenset({
     "name", "weight", "strategy", "targets", "provider", "virtual_key", "api_key", "config", "retry", "request_timeout", "custom_host",
-    "forward_headers", "override_params", "metadata",
+    "forward_headers", "override_params", "metadata", "keep_copy",
 })  # fmt: skip
 
 OTHER_FIELDS: Final = frozenset({
@@ -42,12 +42,10 @@ PROVIDER_FIELDS: Final = {
     "anthropic_version": _TEXT,
     "aws_access_key_id": _SECRET,
     "aws_auth_type": _TEXT,
-    "aws_bedrock_model": _TEXT,
     "aws_external_id": _SECRET,
     "aws_region": _PART,
     "aws_role_arn": _TEXT,
     "aws_s3_bucket": _PART,
-    "aws_s3_object_key": _TEXT,
     "aws_secret_access_key": _SECRET,
     "aws_session_token": _SECRET,
     "azure_ad_token": _SECRET,
@@ -66,12 +64,13 @@ PROVIDER_FIELDS: Final = {
     "azure_resource_name": _PART,
     "azure_workload_client_id": _TEXT,
     "fireworks_account_id": _PART,
+    "google_api_version": _PART,
     "huggingface_base_url": _URL,
     "openai_beta": _TEXT,
     "openai_organization": _TEXT,
     "openai_project": _TEXT,
-    "provider_model": _TEXT,
     "snowflake_account": _PART,
+    "vertex_auth_mode": _TEXT,
     "vertex_auth_type": _TEXT,
     "vertex_project_id": _PART,
     "vertex_region": _PART,
@@ -80,6 +79,16 @@ PROVIDER_FIELDS: Final = {
     "workers_ai_account_id": _PART,
 }
 """Also headers: ``aws_region`` is ``x-portkey-aws-region``."""
+
+FILE_OPTIONS: Final = {
+    "file_purpose": "file_purpose",
+    "provider_model": "provider_model",
+    "aws_bedrock_model": "provider_model",
+    "provider_file_name": "provider_file_name",
+    "aws_s3_object_key": "provider_file_name",
+}
+"""What a request may say of a file that goes to an object store, with the names that a target has for it. Also headers. None of it is
+part of a credential, and so each may stand beside one that is kept by Fileplane."""
 
 URL_FORMING: Final = frozenset(name for name, kind in PROVIDER_FIELDS.items() if kind in {_PART, _URL}) | {"custom_host"}
 """These say where a credential goes, so none may stand beside one that is kept by Fileplane."""

@@ -27,14 +27,16 @@ def inherit(above: Target, target: Target) -> Target:
 
 
 def inherited_options(above: Options, own: Options) -> Options:
-    """The own value wins, wholly; of metadata and parameters, name by name."""
+    """The own value wins, wholly; of metadata, parameters and file options, name by name."""
     return Options(
         retry=above.retry if own.retry is None else own.retry,
         request_timeout_ms=above.request_timeout_ms if own.request_timeout_ms is None else own.request_timeout_ms,
         custom_host=above.custom_host if own.custom_host is None else own.custom_host,
         forward_headers=above.forward_headers if own.forward_headers is None else own.forward_headers,
         override_params=merged(above.override_params, own.override_params),
+        file_options=merged(above.file_options, own.file_options),
         metadata=merged(above.metadata, own.metadata),
+        keep_copy=above.keep_copy if own.keep_copy is None else own.keep_copy,
     )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from fileplane.routing.config_fields import RETRY_FIELDS
+from fileplane.providers.object_ids import is_object_key
+from fileplane.routing.config_fields import FILE_OPTIONS, RETRY_FIELDS
 from fileplane.routing.config_problems import inside
 from fileplane.routing.config_reader import ObjectReader
 from fileplane.routing.config_values import DEFAULT_RETRY_CODES, Options, Retry
@@ -30,6 +31,8 @@ NEVER_FORWARDED: Final = frozenset({
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", re.ASCII)
 _HOST: Final = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.-]*[0-9A-Za-z])?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*", re.ASCII)
+_FILE_PURPOSE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_MODEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,511}", re.ASCII)
 _AFTER_HOST: Final = re.compile(r"[0-9A-Za-z._~%!$&'()*+,;=:@/-]*", re.ASCII)
 
 
@@ -41,7 +44,9 @@ def read_options(reader: ObjectReader) -> Options:
         custom_host=_custom_host(reader),
         forward_headers=_forward_headers(reader),
         override_params=_override_params(reader),
+        file_options=_file_options(reader),
         metadata=_metadata(reader),
+        keep_copy=reader.flag("keep_copy"),
     )
 
 
@@ -147,3 +152,30 @@ def _metadata(reader: ObjectReader) -> tuple[tuple[str, str], ...]:
         if not isinstance(value, str) or len(value) > LONGEST_METADATA:
             metadata.problem(name, f"This must be a text of at most {LONGEST_METADATA} characters.")
     return tuple((name, value) for name, value in metadata.values.items() if isinstance(value, str))
+
+
+def _file_options(reader: ObjectReader) -> tuple[tuple[str, str], ...]:
+    found: dict[str, tuple[str, str]] = {}
+    for spelling, name in FILE_OPTIONS.items():
+        text = reader.text(spelling, longest=LONGEST_URL)
+        wrong = None if text is None else what_is_wrong_with_file_option(name, text)
+        if text is None:
+            continue
+        if wrong is None and name in found and found[name][1] != text:
+            wrong = f"This says something else than '{found[name][0]}', which means the same. Leave one out."
+        if wrong is not None:
+            reader.problem(spelling, wrong)
+            continue
+        found.setdefault(name, (spelling, text))
+    return tuple((name, text) for name, (_, text) in found.items())
+
+
+def what_is_wrong_with_file_option(name: str, text: str) -> str | None:
+    """Why ``text`` cannot be said of a file that goes to an object store, or None. ``name`` is a value of ``FILE_OPTIONS``."""
+    if name == "file_purpose" and not _FILE_PURPOSE.fullmatch(text):
+        return "This must be a purpose, such as 'batch', or 'upload' for a file that is to be kept as it is."
+    if name == "provider_model" and not _MODEL.fullmatch(text):
+        return "This must be the id or ARN of a model, such as 'anthropic.claude-3-haiku-20240307-v1:0'."
+    if name == "provider_file_name" and not is_object_key(text):
+        return "This must be the key of an object: 1 to 1024 bytes, without control characters, percent-encodings and segments '.' or '..'."
+    return None

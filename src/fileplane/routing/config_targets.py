@@ -8,7 +8,15 @@ from typing import Final
 
 from fileplane.routing.config_conditions import MOST_CONDITIONS, read_condition
 from fileplane.routing.config_credentials import read_credential
-from fileplane.routing.config_fields import OTHER_FIELDS, OTHER_STRATEGY_FIELDS, PROVIDER_FIELDS, STRATEGY_FIELDS, TARGET_FIELDS, meant_by
+from fileplane.routing.config_fields import (
+    FILE_OPTIONS,
+    OTHER_FIELDS,
+    OTHER_STRATEGY_FIELDS,
+    PROVIDER_FIELDS,
+    STRATEGY_FIELDS,
+    TARGET_FIELDS,
+    meant_by,
+)
 from fileplane.routing.config_options import read_options
 from fileplane.routing.config_problems import inside
 from fileplane.routing.config_reader import ObjectReader
@@ -22,7 +30,7 @@ LARGEST_WEIGHT: Final = 1_000_000
 LONGEST_NAME: Final = 128
 
 _MODES: Final = frozenset(mode.value for mode in Mode)
-_FIELDS: Final = TARGET_FIELDS | PROVIDER_FIELDS.keys()
+_FIELDS: Final = TARGET_FIELDS | PROVIDER_FIELDS.keys() | FILE_OPTIONS.keys()
 _OF_A_MODE: Final = {"on_status_codes": Mode.FALLBACK, "conditions": Mode.CONDITIONAL, "default": Mode.CONDITIONAL}
 _WHOLE_NAME: Final = re.compile(r"\S(?:.*\S)?", re.DOTALL)
 

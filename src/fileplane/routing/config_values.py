@@ -96,9 +96,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a target inherits from those around it, value by value; metadata and parameters name by name.
+    """What a target inherits from those around it, value by value; metadata, parameters and file options name by name.
 
-    ``override_params`` are names with values as JSON text. ``forward_headers`` are in lower case.
+    ``override_params`` are names with values as JSON text. ``forward_headers`` are in lower case. ``file_options`` are for object stores:
+    ``file_purpose``, ``provider_model`` and ``provider_file_name``.
     """
 
     retry: Retry | None = None
@@ -106,7 +107,9 @@ class Options:
     custom_host: str | None = None
     forward_headers: tuple[str, ...] | None = None
     override_params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    file_options: tuple[tuple[str, str], ...] = ()
     metadata: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    keep_copy: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from fileplane.routing.output_prefixes import OUTPUT_PREFIXES
+
 _PRINTABLE: Final = r"[\x21-\x7e]+"
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME: Final = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?"
@@ -21,7 +23,10 @@ _UUID: Final = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 
 @dataclass(frozen=True, slots=True)
 class CredentialField:
-    """One field of a credential. What is not ``secret`` is kept and shown in the clear, and is never a secret reference."""
+    """One field of a credential. Without ``header``, it is for virtual keys alone.
+
+    What is not ``secret`` is kept and shown in the clear, and is never a secret reference.
+    """
 
     name: str
     header: str
@@ -33,6 +38,8 @@ class CredentialField:
     example: str = ""
     service_account: bool = False
     """Whether it is the JSON document of a Google service account."""
+    several: bool = False
+    """Whether it is a list: a JSON array, or its elements joined with commas, which is how it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +97,19 @@ _AZURE: Final = (
     _field("azure_managed_client_id", "azureManagedClientId", "Client id of a managed identity.", _UUID),
     _field("azure_workload_client_id", "azureWorkloadClientId", "Client id of a workload identity.", _UUID),
 )
+_OUTPUT_PREFIXES: Final = CredentialField(
+    "output_prefixes",
+    "",
+    ("outputPrefixes",),
+    False,
+    "Prefixes of the bucket whose objects a project may read, such as the results of its batches: each ends with '/', and '=' and the "
+    "project after it.",
+    re.compile(OUTPUT_PREFIXES),
+    "results/team-a/",
+    several=True,
+)
 _AWS: Final = (
-    _field("aws_auth_type", "awsAuthType", "How to authenticate.", "accessKey|assumedRole", "assumedRole"),
+    _field("aws_auth_type", "awsAuthType", "How to authenticate.", "accessKey|assumedRole|machine", "assumedRole"),
     _secret("aws_access_key_id", "awsAccessKeyId", "Access key id."),
     _secret("aws_secret_access_key", "awsSecretAccessKey", "Secret access key."),
     _secret("aws_session_token", "awsSessionToken", "Session token of temporary keys."),
@@ -113,13 +131,33 @@ _AWS: Final = (
         r"[A-Za-z0-9:/_-]{1,2048}",
         "alias/files",
     ),
+    _OUTPUT_PREFIXES,
 )
 _VERTEX: Final = (
     _field("vertex_project_id", "vertexProjectId", "Google Cloud project.", _NAME, "my-project"),
     _field("vertex_region", "vertexRegion", "Region.", _REGION, "us-central1"),
     _SERVICE_ACCOUNT,
+    _field("vertex_auth_mode", "vertexAuthMode", "How to authenticate.", "default|machine", "machine"),
     _field("vertex_storage_bucket_name", "vertexStorageBucketName", "Bucket of the files.", _BUCKET, "my-files"),
+    _OUTPUT_PREFIXES,
 )
+_ANTHROPIC: Final = (
+    _field(
+        "anthropic_version",
+        "anthropicVersion",
+        "Version of the API. Before 2026-10-21 the key is sent as x-api-key, from then on as a bearer token.",
+        r"\d{4}-\d{2}-\d{2}",
+        "2023-06-01",
+    ),
+    _field(
+        "anthropic_beta",
+        "anthropicBeta",
+        "Features in beta to ask for, with commas between them.",
+        r"[a-z0-9-]{1,100}(?:, ?[a-z0-9-]{1,100}){0,20}",
+        "files-api-2025-04-14",
+    ),
+)
+_GOOGLE: Final = (_field("google_api_version", "googleApiVersion", "Version of the API.", "v1(?:alpha|beta)?", "v1beta"),)
 
 
 def _entry(
@@ -148,8 +186,8 @@ _TABLE: Final = (
             ("azure_resource_name", "azure_auth_mode=workload"),
         ),
     ),
-    _entry("anthropic", "Anthropic"),
-    _entry("google", "Google Gemini"),
+    _entry("anthropic", "Anthropic", *_ANTHROPIC),
+    _entry("google", "Google Gemini", *_GOOGLE),
     _entry("mistral-ai", "Mistral"),
     _entry("groq", "Groq"),
     _entry("together-ai", "Together"),
@@ -168,6 +206,7 @@ _TABLE: Final = (
         ways=(
             ("vertex_service_account_json", "vertex_region", "vertex_storage_bucket_name"),
             ("api_key", "vertex_project_id", "vertex_region", "vertex_storage_bucket_name"),
+            ("vertex_auth_mode=machine", "vertex_region", "vertex_storage_bucket_name"),
         ),
     ),
     _entry(
@@ -178,6 +217,7 @@ _TABLE: Final = (
         ways=(
             ("aws_access_key_id", "aws_secret_access_key", "aws_region", "aws_s3_bucket"),
             ("aws_role_arn", "aws_region", "aws_s3_bucket"),
+            ("aws_auth_type=machine", "aws_region", "aws_s3_bucket"),
         ),
     ),
     _entry("databricks", "Databricks", needs_host=True),

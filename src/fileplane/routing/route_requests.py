@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fileplane.routing.config_credentials import LONGEST_SECRET, what_is_wrong_with_field
-from fileplane.routing.config_fields import PROVIDER_FIELDS, FieldKind
+from fileplane.routing.config_fields import FILE_OPTIONS, PROVIDER_FIELDS, FieldKind
 from fileplane.routing.config_options import (
     LONGEST_TIMEOUT_MS,
     MOST_FORWARDED,
     header_names,
     split_header_list,
+    what_is_wrong_with_file_option,
     what_is_wrong_with_forwarding,
     what_is_wrong_with_url,
 )
@@ -55,6 +56,7 @@ def header_of(name: str) -> str:
 
 
 _FIELDS: Final = {header_of(name): name for name in PROVIDER_FIELDS}
+_FILE_OPTIONS: Final = {header_of(spelling): name for spelling, name in FILE_OPTIONS.items()}
 
 
 def read_route_request(
@@ -66,7 +68,12 @@ def read_route_request(
     """
     return RouteRequest(
         credential=_credential(headers, api_key),
-        options=Options(request_timeout_ms=_timeout(headers), custom_host=_custom_host(headers), forward_headers=_forward_headers(headers)),
+        options=Options(
+            request_timeout_ms=_timeout(headers),
+            custom_host=_custom_host(headers),
+            forward_headers=_forward_headers(headers),
+            file_options=_file_options(headers),
+        ),
         metadata=_metadata(headers),
         params=tuple((params or {}).items()),
         pathname=pathname,
@@ -90,6 +97,8 @@ def _credential(headers: Mapping[str, str], api_key: Secret | None) -> Credentia
                 PROVIDER_HEADER, f"This must be one virtual key's slug after '@', the same as in {VIRTUAL_KEY_HEADER} if that is sent."
             )
         provider, virtual_key = None, slug
+    if _FIELDS.keys().isdisjoint(headers):
+        return Credential(provider, virtual_key, api_key)
     fields = ((name, _field(headers, name)) for header, name in _FIELDS.items() if header in headers)
     return Credential(provider, virtual_key, api_key, tuple((name, value) for name, value in fields if value is not None))
 
@@ -134,6 +143,22 @@ def _forward_headers(headers: Mapping[str, str]) -> tuple[str, ...] | None:
         if wrong := what_is_wrong_with_forwarding(name):
             raise refuse(FORWARD_HEADERS_HEADER, wrong)
     return header_names(names)
+
+
+def _file_options(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    found: dict[str, tuple[str, str]] = {}
+    if _FILE_OPTIONS.keys().isdisjoint(headers):
+        return ()
+    for header, name in _FILE_OPTIONS.items():
+        text = headers.get(header, "").strip()
+        if not text:
+            continue
+        if wrong := what_is_wrong_with_file_option(name, text):
+            raise refuse(header, wrong)
+        if name in found and found[name][1] != text:
+            raise refuse(header, f"This says something else than {found[name][0]}, which means the same. Leave one out.")
+        found.setdefault(name, (header, text))
+    return tuple((name, text) for name, (_, text) in found.items())
 
 
 def _metadata(headers: Mapping[str, str]) -> tuple[tuple[str, Scalar], ...]:

@@ -136,6 +136,8 @@ def _text_of(found: CredentialField, value: object, param: str) -> str:
     """The value as text, within bounds. What is no secret must match its pattern."""
     if found.service_account and isinstance(value, Mapping):
         value = json.dumps(dict(value))
+    if found.several:
+        value = _joined(value)
     if not isinstance(value, str) or not value:
         raise InvalidValue(f"'{param}' must be a text that is not empty.", param=param)
     try:
@@ -148,6 +150,18 @@ def _text_of(found: CredentialField, value: object, param: str) -> str:
         example = f", such as {found.example}" if found.example else ""
         raise InvalidValue(f"'{param}' does not look like what it should be{example}. {found.help}", param=param)
     return value
+
+
+def _joined(value: object) -> object:
+    """The elements of a list, or of a text that is a JSON array, as one text; anything else as it is."""
+    if isinstance(value, str) and value.strip().startswith("["):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    if isinstance(value, list):
+        return ",".join(value) if all(isinstance(one, str) and "," not in one for one in value) else None
+    return ",".join(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
 def _reference_of(text: str, param: str) -> Reference | None:

@@ -40,10 +40,14 @@ class MasterKeyDamaged(MasterKeyUnusable):
 class MasterKeySource:
     """The place that a data directory's master key comes from. Its methods block, for the time of reading a small file."""
 
-    def __init__(self, data_dir: Path, given: bytes | None = None) -> None:
-        """``given`` is the setting ``master_key``; with it, the files of the data directory are not looked at."""
+    def __init__(self, data_dir: Path, given: bytes | None = None, *, shared: bool = False) -> None:
+        """``given`` is the setting ``master_key``; with it, the files of the data directory are not looked at.
+
+        ``shared`` is for a database of several nodes, none of which may make a key that the others do not have.
+        """
         self.path = data_dir / MASTER_KEY_NAME
         self._given = None if given is None else MasterKey(given)
+        self._shared = shared
 
     @property
     def in_data_directory(self) -> bool:
@@ -63,7 +67,16 @@ class MasterKeySource:
         return beside if beside is not None and beside.id == key_id else None
 
     def make(self) -> MasterKey:
-        """A new key in the data directory, durable once this returns, or the one that somebody else has just put there."""
+        """A new key in the data directory, durable once this returns, or the one that somebody else has just put there.
+
+        Raises :class:`MasterKeyMissing` where the database is shared.
+        """
+        if self._shared:
+            raise MasterKeyMissing(
+                "No master key is set, and database_url is: nodes that share a database encrypt the providers' credentials with one key. "
+                "Make one with `python3 -c 'import base64, os; print(base64.b64encode(os.urandom(32)).decode())'` and give the same to "
+                "every node and command, in FILEPLANE_MASTER_KEY_FILE or FILEPLANE_MASTER_KEY. Nothing was changed."
+            )
         write_key_file(self.path, MasterKey(os.urandom(KEY_BYTES)))
         made = read_key_file(self.path)
         assert made is not None

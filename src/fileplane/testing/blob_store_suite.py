@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fileplane.blobs.base import BlobInfo, BlobKeyInvalid, BlobMissing, BlobStore
+from fileplane.errors import StorageIntegrityError, StorageUnavailable
 from fileplane.ids import new_blob_key
 from fileplane.model import Span, StoredBlob
 
@@ -38,7 +39,15 @@ async def everything(store: BlobStore) -> list[BlobInfo]:
 
 
 class BlobStoreSuite:
-    """Subclass it; every method is a promise."""
+    """Subclass it; every method is a promise.
+
+    A store whose reader of a deleted blob may fail, instead of reading it to its end, says so by ``reads_on_after_deletion``.
+    ``unfinished_bytes`` are enough for an unfinished write to be shown by ``walk``, if ``shows_unfinished``.
+    """
+
+    reads_on_after_deletion = True
+    shows_unfinished = True
+    unfinished_bytes = 4 * _MIB
 
     @pytest.fixture
     async def store(self) -> Any:
@@ -123,11 +132,15 @@ class BlobStoreSuite:
         body = b"x" * (3 * _MIB)
         blob = await put(store, body)
         async with store.open(blob.key) as reader:
-            pieces = [await anext(aiter(reader))]
+            pieces = aiter(reader)
+            received = [await anext(pieces)]
             await store.delete(blob.key)
-            received = b"".join([piece async for piece in reader])
-        assert pieces[0] == body[: len(pieces[0])]
-        assert received == body
+            try:
+                received += [piece async for piece in pieces]
+            except (StorageIntegrityError, StorageUnavailable):
+                assert not self.reads_on_after_deletion
+                return
+        assert b"".join(received) == body
 
     async def test_walk_shows_every_committed_blob_once_with_its_size(self, store: BlobStore) -> None:
         blobs = [await put(store, b"x" * size) for size in (0, 1, 10, 100)]
@@ -137,10 +150,11 @@ class BlobStoreSuite:
 
     async def test_walk_shows_unfinished_writes_which_can_be_deleted(self, store: BlobStore) -> None:
         async with store.writer(new_blob_key()) as writer:
-            await writer.write(b"x" * (2 * _MIB))
-            await writer.write(b"y" * (2 * _MIB))  # by now the first piece has been handed on
+            for _ in range(self.unfinished_bytes // _MIB):
+                await writer.write(b"x" * _MIB)
             unfinished = [info async for info in store.walk(uncommitted_only=True)]
             assert all(not info.committed for info in unfinished)
+            assert bool(unfinished) == self.shows_unfinished
             for info in unfinished:
                 await store.delete(info.key)
         assert await everything(store) == []

@@ -8,12 +8,13 @@ from typing import Any, Final
 
 import pytest
 
-from fileplane.access import Project
+from fileplane.access import CallerLimits, Project
 from fileplane.catalog import CatalogFile, CatalogQuery, Claim, Job, JobKind, JobReport, NewJob, NewUpload, ProviderFile, UploadedFile
 from fileplane.credentials import VirtualKey
 from fileplane.metadata.base import MetadataStore
-from fileplane.model import AuditQuery, Origin
-from fileplane.testing.metadata_store_suite import NOBODY, StoreFixtures
+from fileplane.metadata.catalog import NewCopy
+from fileplane.model import AuditQuery, Idempotency, Origin
+from fileplane.testing.metadata_store_suite import NOBODY, PLENTY, StoreFixtures, new_file
 from fileplane.testing.secrets_suite import new_virtual_key
 
 SOMEBODY: Final = Origin("key", "192.0.2.1", "req_1", "POST", "/v1/files")
@@ -38,6 +39,15 @@ async def reserve(store: MetadataStore, project: Project, key: VirtualKey, **val
     reservation = await store.reserve_upload(project.id, new_upload(key, **values), CLAIM, SOMEBODY)
     assert not reservation.repeated
     return reservation.file
+
+
+async def reserve_with_copy(
+    store: MetadataStore, project: Project, key: VirtualKey, idempotency: Idempotency | None = None, **bounds: Any
+) -> tuple[CatalogFile, NewCopy]:
+    """A reservation of a file whose bytes are kept here too."""
+    values: dict[str, Any] = {"quota_bytes": PLENTY, "limits": CallerLimits()} | bounds
+    copy = NewCopy(new_file().blob, **values)
+    return (await store.reserve_upload(project.id, new_upload(key), CLAIM, SOMEBODY, idempotency, copy)).file, copy
 
 
 async def put(store: MetadataStore, project: Project, key: VirtualKey, provider_file_id: str | None = None, **values: Any) -> CatalogFile:

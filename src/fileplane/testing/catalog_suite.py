@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from fileplane.access import Project
+from fileplane.access import CallerLimits, Limits, Project
 from fileplane.catalog import CatalogFile, CatalogQuery, FileReport, FileState, ProviderFile, UploadedFile
 from fileplane.credentials import VirtualKey
-from fileplane.errors import FileNotFound
+from fileplane.errors import FileNotFound, FileQuotaExceeded, StorageQuotaExceeded
 from fileplane.ids import uuid7
 from fileplane.metadata.base import CursorNotFound, MetadataStore
 from fileplane.metadata.catalog import AlreadyBound, IntentNotFound
 from fileplane.metadata.control import VirtualKeyNotFound
-from fileplane.model import Usage
+from fileplane.model import COPY_PURPOSE, FileQuery, Idempotency, Usage
 from fileplane.testing.catalog_fixtures import (
     CLAIM,
     RECONCILER,
@@ -31,6 +31,7 @@ from fileplane.testing.catalog_fixtures import (
     new_upload,
     put,
     reserve,
+    reserve_with_copy,
 )
 from fileplane.testing.clock import ManualClock
 from fileplane.testing.metadata_store_suite import NOBODY
@@ -154,6 +155,96 @@ class MetadataCatalogSuite(CatalogFixtures):
         mine = await put(store, project, second)
         assert await listed(store, project, second) == [mine.provider_file_id]
         assert await store.find_catalog_files(other.id, "file-1") == [two]
+
+    async def test_a_copy_is_kept_and_counted_here_but_is_no_file_that_callers_see(
+        self, store: MetadataStore, project: Project, shared: VirtualKey
+    ) -> None:
+        intent, copy = await reserve_with_copy(store, project, shared)
+        assert intent.copy_id is not None
+        kept = await store.get_copy(project.id, intent.copy_id)
+        assert (kept.blob_key, kept.sha256, kept.bytes) == (copy.blob.key, copy.blob.sha256, copy.blob.size)
+        assert (kept.filename, kept.media_type) == (intent.filename, intent.media_type)
+        for query in (FileQuery(limit=10), FileQuery(limit=10, purpose=COPY_PURPOSE), FileQuery(limit=10, deleted=True)):
+            page = await store.list_files(project.id, query)
+            assert (page.files, page.total) == ((), 0)
+        with pytest.raises(CursorNotFound):
+            await store.list_files(project.id, FileQuery(limit=10, after=intent.copy_id))
+        for call in (
+            store.get_file(project.id, intent.copy_id),
+            store.delete_file(project.id, intent.copy_id, 60, SOMEBODY),
+            store.purge_file(project.id, intent.copy_id, SOMEBODY),
+            store.hold_file(project.id, intent.copy_id, "mine", None, SOMEBODY),
+        ):
+            with pytest.raises(FileNotFound):
+                await call
+        assert await store.usage(project.id) == Usage(1, copy.blob.size)
+        assert await store.unowned_blobs([copy.blob.key]) == []
+
+    @pytest.mark.parametrize("end", ["fail", "delete", "vanish", "merge"])
+    async def test_a_copy_ends_with_the_file_and_not_before(
+        self, store: MetadataStore, project: Project, other: Project, shared: VirtualKey, end: str
+    ) -> None:
+        if end == "merge":
+            await put(store, project, shared, "file-1")
+        intent, copy = await reserve_with_copy(store, project, shared)
+        copy_id = intent.copy_id or ""
+        await store.mark_upload_unknown(project.id, intent.id, SOMEBODY)
+        assert (await store.get_copy(project.id, copy_id)).blob_key == copy.blob.key
+        with pytest.raises(FileNotFound):
+            await store.get_copy(other.id, copy_id)
+        if end == "fail":
+            await store.fail_upload(project.id, intent.id, SOMEBODY)
+        else:
+            await store.bind_upload(project.id, intent.id, UploadedFile("file-1", 1, "processed"), SOMEBODY)
+        if end == "delete":
+            await store.begin_catalog_delete(project.id, shared.id, "file-1", CLAIM, SOMEBODY)
+            assert (await store.get_copy(project.id, copy_id)).id == copy_id
+            await store.cancel_catalog_delete(project.id, intent.id, SOMEBODY)
+            assert (await store.get_copy(project.id, copy_id)).id == copy_id
+            await store.begin_catalog_delete(project.id, shared.id, "file-1", CLAIM, SOMEBODY)
+            await store.finish_catalog_delete(project.id, intent.id, SOMEBODY)
+        if end == "vanish":
+            assert (await store.get_copy(project.id, copy_id)).id == copy_id
+            await store.close_catalog_file(project.id, shared.id, "file-1", SOMEBODY)
+        with pytest.raises(FileNotFound):
+            await store.get_copy(project.id, copy_id)
+        assert await store.usage(project.id) == Usage(0, copy.blob.size)
+        assert (await store.list_files(project.id, FileQuery(limit=10, deleted=True))).total == 0
+        [remains] = await store.claim_collectable(await store.collectable_files(None, 10))
+        assert remains.blob_key == copy.blob.key
+        await store.mark_collected([remains])
+        assert await store.usage(project.id) == Usage(0, 0)
+
+    async def test_a_copy_that_there_is_no_room_for_leaves_no_reservation(
+        self, store: MetadataStore, project: Project, shared: VirtualKey
+    ) -> None:
+        for refused, bounds in (
+            (StorageQuotaExceeded, {"quota_bytes": 9}),
+            (FileQuotaExceeded, {"limits": CallerLimits(project=Limits(files=0))}),
+        ):
+            with pytest.raises(refused):
+                await reserve_with_copy(store, project, shared, **bounds)
+            assert await store.unresolved_files(None, 10) == []
+        assert await store.usage(project.id) == Usage(0, 0)
+
+    async def test_a_repeated_upload_has_the_copy_of_the_first(self, store: MetadataStore, project: Project, shared: VirtualKey) -> None:
+        key = Idempotency(b"k" * 32, b"f" * 32)
+        first, _ = await reserve_with_copy(store, project, shared, key)
+        again, copy = await reserve_with_copy(store, project, shared, key)
+        assert again == first
+        assert await store.unowned_blobs([copy.blob.key]) == [copy.blob.key]
+        assert (await store.usage(project.id)).live_files == 1
+
+    async def test_bytes_that_the_provider_has_changed_are_not_taken_for_those_that_were_sent(
+        self, store: MetadataStore, project: Project, shared: VirtualKey
+    ) -> None:
+        for transformed in (False, True):
+            intent = await reserve(store, project, shared)
+            uploaded = UploadedFile(new_id(), 7, "processed", "0" * 64, transformed=transformed)
+            bound = await store.bind_upload(project.id, intent.id, uploaded, SOMEBODY)
+            assert (bound.bytes, bound.sha256, bound.transformed) == (7, "0" * 64, transformed)
+            assert bound.counted_bytes == (None if transformed else 7)
+            assert (await store.get_catalog_file(project.id, shared.id, bound.provider_file_id or "")).transformed is transformed
 
     async def test_a_provider_that_keeps_the_same_bytes_once_gives_the_project_one_file(
         self, store: MetadataStore, project: Project, shared: VirtualKey

@@ -10,8 +10,8 @@ import asyncio
 import pytest
 
 from fileplane.access import Project
-from fileplane.catalog import CatalogQuery, Claim, FileReport, ProviderFile
-from fileplane.credentials import VirtualKey
+from fileplane.catalog import CatalogQuery, Claim, FileReport, JobKind, NewJob, ProviderFile, UploadedFile
+from fileplane.credentials import Sharing, VirtualKey
 from fileplane.errors import FileNotFound
 from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.catalog import AlreadyBound
@@ -22,12 +22,16 @@ from fileplane.testing.catalog_fixtures import (
     SOMEBODY,
     CatalogFixtures,
     changes,
+    delete,
     listed,
     put,
+    refresh,
     reserve,
+    start,
 )
 from fileplane.testing.clock import ManualClock
 from fileplane.testing.metadata_store_suite import NOBODY
+from fileplane.testing.secrets_suite import changed
 
 
 class MetadataCatalogUpkeepSuite(CatalogFixtures):
@@ -55,6 +59,105 @@ class MetadataCatalogUpkeepSuite(CatalogFixtures):
         assert [unresolved.id for unresolved in await store.unresolved_files(None, 10)] == [file.id]
         assert await store.finish_catalog_delete(project.id, file.id, NOBODY)
         assert (await changes(store, name))[-2:] == ["files.expire", "files.confirm_delete"]
+
+    async def test_an_expiry_that_the_provider_does_not_know_of_is_the_one_that_was_asked_for(
+        self, store: MetadataStore, project: Project, shared: VirtualKey, clock: ManualClock
+    ) -> None:
+        """Whatever later one the provider tells of; where it tells of an earlier one, that holds."""
+        now = clock.now_ms() // 1000
+        for name, told, shown in (("file-1", None, now + 3_600), ("file-2", now + 9_999, now + 3_600), ("file-3", now + 60, now + 60)):
+            intent = await reserve(store, project, shared, expires_after=3_600, ends_here=True)
+            file = await store.bind_upload(project.id, intent.id, UploadedFile(name, 1, "processed", expires_at=told), SOMEBODY)
+            assert (file.ends_here, file.expires_at) == (True, shown)
+            refreshed = await store.refresh_catalog_file(project.id, shared.id, name, FileReport("processed", expires_at=now + 5_000))
+            assert refreshed.expires_at == shown
+        intent = await reserve(store, project, shared, expires_after=3_600)
+        theirs = await store.bind_upload(project.id, intent.id, UploadedFile("file-4", 1, "processed", expires_at=now + 9_999), SOMEBODY)
+        assert (theirs.ends_here, theirs.expires_at) == (False, now + 9_999)
+        clock.advance(3_600)
+        assert await listed(store, project, shared) == ["file-4"]
+        ended = [file.provider_file_id for file in await store.expire_catalog_files(CLAIM, 10)]
+        assert (ended[0], set(ended)) == ("file-3", {"file-1", "file-2", "file-3"})
+
+    async def test_a_deletion_that_keeps_failing_is_taken_on_ever_more_rarely(
+        self, store: MetadataStore, project: Project, shared: VirtualKey, clock: ManualClock
+    ) -> None:
+        await put(store, project, shared, "file-1", expires_after=3_600)
+        clock.advance(3_600)
+        [file] = await store.expire_catalog_files(RECONCILER, 10)
+        waits, began = [], clock.now_ms() // 1000
+        for _ in range(9):
+            assert file.due_at is not None
+            waits.append(file.due_at - began)
+            clock.advance(waits[-1] - 1)
+            assert await store.claim_unresolved_files(RECONCILER, 10) == []
+            clock.advance(1)
+            began = clock.now_ms() // 1000
+            [file] = await store.claim_unresolved_files(RECONCILER, 10)
+        assert waits == [60, 60, 120, 240, 480, 960, 1_920, 3_600, 3_600]
+        again = await store.begin_catalog_delete(project.id, shared.id, "file-1", RECONCILER, SOMEBODY)
+        assert (again.tries, (again.due_at or 0) - began) == (0, 60)
+        assert await store.finish_catalog_delete(project.id, file.id, NOBODY)
+
+    async def test_of_virtual_keys_that_are_left_out_nothing_is_taken_on(
+        self, store: MetadataStore, project: Project, shared: VirtualKey, clock: ManualClock
+    ) -> None:
+        lost = await reserve(store, project, shared)
+        held = await put(store, project, shared, expires_after=3_600)
+        job = await start(store, project, shared, held)
+        clock.advance(86_400)
+        waiting = await store.begin_job(project.id, NewJob(shared.id, JobKind.BATCH, (), "key"), Claim("somebody", 0), NOBODY)
+        for claim in (store.claim_unresolved_files, store.claim_held_catalog_files, store.claim_unresolved_jobs):
+            assert await claim(RECONCILER, 10, (shared.id, "another")) == []
+        assert [file.id for file in await store.claim_unresolved_files(RECONCILER, 10, ("another",))] == [lost.id]
+        assert [file.id for file in await store.claim_held_catalog_files(RECONCILER, 10, ("another",))] == [held.id]
+        assert waiting.id in {found.id for found in await store.claim_unresolved_jobs(RECONCILER, 10, ("another",))}
+        assert job.id != waiting.id
+
+    async def test_any_number_of_virtual_keys_can_be_left_out(
+        self, store: MetadataStore, project: Project, shared: VirtualKey, clock: ManualClock
+    ) -> None:
+        lost, held = await reserve(store, project, shared), await put(store, project, shared, expires_after=3_600)
+        await start(store, project, shared, held)
+        waiting = await store.begin_job(project.id, NewJob(shared.id, JobKind.BATCH, (), "key"), Claim("somebody", 0), NOBODY)
+        clock.advance(86_400)
+        others = [f"another {number}" for number in range(70_000)]  # a statement takes 32,766 values of SQLite, 65,535 of PostgreSQL
+        for claim in (store.claim_unresolved_files, store.claim_held_catalog_files, store.claim_unresolved_jobs):
+            assert await claim(RECONCILER, 10, [*others, shared.id]) == []
+        assert [file.id for file in await store.claim_unresolved_files(RECONCILER, 10, others)] == [lost.id]
+        assert [file.id for file in await store.claim_held_catalog_files(RECONCILER, 10, others)] == [held.id]
+        assert waiting.id in {found.id for found in await store.claim_unresolved_jobs(RECONCILER, 10, others)}
+
+    async def test_what_a_job_holds_past_its_expiry_is_taken_on_by_one_and_ends_with_the_job(
+        self, store: MetadataStore, project: Project, shared: VirtualKey, clock: ManualClock
+    ) -> None:
+        held, free = await put(store, project, shared, expires_after=3_600), await put(store, project, shared, expires_after=7_200)
+        job = await start(store, project, shared, held)
+        assert await store.claim_held_catalog_files(RECONCILER, 10) == []
+        clock.advance(3_600)
+        taken = await asyncio.gather(*[store.claim_held_catalog_files(Claim(f"node {number}", 60), 10) for number in range(3)])
+        assert [file.id for files in taken for file in files] == [held.id]
+        clock.advance(59)
+        assert await store.claim_held_catalog_files(RECONCILER, 10) == []
+        clock.advance(1)
+        assert [file.id for file in await store.claim_held_catalog_files(RECONCILER, 10)] == [held.id]
+        assert set(await listed(store, project, shared)) == {free.provider_file_id, held.provider_file_id}
+        assert await store.unresolved_files(None, 10) == []
+        await refresh(store, job, "completed")
+        clock.advance(60)
+        assert await store.claim_held_catalog_files(RECONCILER, 10) == []
+        assert [file.id for file in await store.expire_catalog_files(CLAIM, 10)] == [held.id]
+
+    async def test_a_clock_that_leapt_ahead_and_back_keeps_no_held_file_from_being_looked_after(
+        self, store: MetadataStore, project: Project, shared: VirtualKey, clock: ManualClock
+    ) -> None:
+        files = [await put(store, project, shared, expires_after=seconds) for seconds in (3_600, 2_592_000)]
+        await start(store, project, shared, *files)
+        clock.advance(4_000_000)
+        assert len(await store.claim_held_catalog_files(RECONCILER, 10)) == 2
+        clock.advance(-3_990_000)
+        assert len(await store.claim_held_catalog_files(RECONCILER, 10)) == 2
+        assert await store.claim_held_catalog_files(RECONCILER, 10) == []
 
     async def test_what_the_provider_has_forgotten_is_closed_once(self, store: MetadataStore, project: Project, shared: VirtualKey) -> None:
         await put(store, project, shared, "file-1")
@@ -145,3 +248,15 @@ class MetadataCatalogUpkeepSuite(CatalogFixtures):
         await store.fail_upload(project.id, pending.id, NOBODY)
         await store.delete_virtual_key(shared.slug, NOBODY)
         await store.delete_project(project.id, NOBODY)
+
+    async def test_files_that_are_given_to_projects_are_not_left_to_the_account(
+        self, store: MetadataStore, project: Project, shared: VirtualKey
+    ) -> None:
+        file = await put(store, project, shared)
+        wider = changed(shared, sharing=Sharing.ACCOUNT)
+        with pytest.raises(StillInUse) as refusal:
+            await store.update_virtual_key(shared, wider, NOBODY)
+        assert refusal.value.users == ("1 file at a provider",)
+        assert await store.get_virtual_key(shared.slug) == shared
+        await delete(store, file)
+        assert (await store.update_virtual_key(shared, wider, NOBODY)).sharing is Sharing.ACCOUNT

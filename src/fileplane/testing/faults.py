@@ -21,6 +21,7 @@ from types import coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from fileplane.blobs.base import BlobInfo, BlobReader, BlobStore, BlobWriter, Inspector
+from fileplane.clock import Clock
 from fileplane.metadata.base import MetadataStore
 from fileplane.model import Span, StoredBlob
 
@@ -105,10 +106,10 @@ class NaughtyBlobStore:
             yield _NaughtyWriter(writer, self._plan)
 
     @asynccontextmanager
-    async def open(self, key: str, span: Span | None = None) -> AsyncIterator[BlobReader]:
+    async def open(self, key: str, span: Span | None = None, expected: int | None = None) -> AsyncIterator[BlobReader]:
         """See :meth:`BlobStore.open`. The reader hands nothing over, so that its bytes are read through it."""
         await self._plan.reach("open")
-        async with self._inner.open(key, span) as reader:
+        async with self._inner.open(key, span, expected) as reader:
             yield _NaughtyReader(reader, self._plan)
 
     async def delete(self, key: str) -> None:
@@ -120,6 +121,10 @@ class NaughtyBlobStore:
         await self._plan.reach("walk")
         async for info in self._inner.walk(uncommitted_only=uncommitted_only):
             yield info
+
+    async def belongs_to(self, store_id: str) -> bool:
+        """See :meth:`BlobStore.belongs_to`."""
+        return await self._plan.around(self._inner.belongs_to, store_id)
 
     async def check(self) -> None:
         """See :meth:`BlobStore.check`."""
@@ -170,6 +175,11 @@ class NaughtyMetadataStore:
     def __init__(self, inner: MetadataStore, plan: Plan) -> None:
         self._inner = inner
         self._plan = plan
+
+    @property
+    def clock(self) -> Clock:
+        """See :attr:`MetadataStore.clock`."""
+        return self._inner.clock
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         """One method of the inner store, numbered."""

@@ -52,6 +52,10 @@ class ProviderFaultsSuite:
 
     flavour: ClassVar[str] = "openai"
     fields: ClassVar[Mapping[str, str]] = {}
+    speechless: ClassVar[frozenset[str]] = frozenset()
+    """Operations that begin with a HEAD, of whose refusal nothing can be told but its status and what stands in its head."""
+    gives_ids: ClassVar[bool] = True
+    """Whether the provider answers an upload with an id of its own making, in a body. Otherwise it was told what to call the file."""
 
     @pytest.fixture
     async def world(self) -> AsyncIterator[World]:
@@ -74,8 +78,10 @@ class ProviderFaultsSuite:
             with pytest.raises(ProviderRefused) as caught:
                 await _ALL[operation](world, file.id)
             error = caught.value
-            assert (error.status, error.message) == (status, f"No, {status}.")
-            assert (error.type, error.param, error.code) == ("some_error", "some.field", "some_code")
+            assert error.status == status
+            if operation not in self.speechless:
+                assert error.message == f"No, {status}."
+                assert (error.type, error.param, error.code) == ("some_error", "some.field", "some_code")
             assert error.headers == {"retry-after": "7"}
             assert error.retry_after == 7
         assert len(await world.stored()) == 1
@@ -85,7 +91,7 @@ class ProviderFaultsSuite:
         file = await world.upload()
         wrong = json.dumps(world.fake.flavour.error(403, "Not with this key.", None, None))
         world.fake.plan(Fault("refuse", status=403, body=wrong))
-        with pytest.raises(ProviderRefused, match=r"Not with this key\.") as caught:
+        with pytest.raises(ProviderRefused, match=None if operation in self.speechless else r"Not with this key\.") as caught:
             await _ALL[operation](world, file.id)
         assert caught.value.status == 403
 
@@ -130,6 +136,8 @@ class ProviderFaultsSuite:
         ids=lambda fault: f"{fault.kind} {fault.status or ''}{fault.at or ''}{fault.body or ''}".strip(),
     )
     async def test_once_the_whole_file_was_sent_its_outcome_is_unknown_and_it_is_not_sent_again(self, world: World, fault: Fault) -> None:
+        if not self.gives_ids and (fault.kind == "odd_id" or (fault.kind == "close_response_at" and fault.at > 0)):
+            return
         world.fake.plan(replace(fault, operation="upload"))
         with pytest.raises(UpstreamOutcomeUnknown) as caught:
             await world.upload()
@@ -144,7 +152,7 @@ class ProviderFaultsSuite:
         with pytest.raises(UploadTimedOut):
             await world.upload()
         assert len(await world.stored()) == 1
-        assert len(world.fake.requests) == 1
+        assert len(world.fake.requests_for("upload")) == 1
 
     @pytest.mark.parametrize("operation", _SAFE)
     async def test_a_safe_call_that_is_not_answered_ends_by_its_deadline(self, impatient_world: World, operation: str) -> None:
@@ -159,9 +167,10 @@ class ProviderFaultsSuite:
     async def test_the_target_s_own_timeout_holds(self, world: World) -> None:
         file = await world.upload()
         hasty = replace(world, target=replace(world.target, request_timeout_seconds=0.2))
-        world.fake.plan(Fault("hang_before", times=2))
+        world.fake.plan(Fault("hang_before"))
         with pytest.raises(UpstreamTimeout):
             await _get(hasty, file.id)
+        world.fake.plan(Fault("hang_before", operation="upload"))
         with pytest.raises(UploadTimedOut):
             await hasty.upload()
 

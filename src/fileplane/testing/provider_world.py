@@ -22,6 +22,8 @@ SECRET: Final = "sk-canary-0123456789abcdefghijklmnop"  # noqa: S105 - a canary:
 LOOPBACK: Final = ("127.0.0.1",)
 _PIECE: Final = 1 << 16
 _WAIT_SECONDS: Final = 5.0
+_SAID: Final = 100 << 20
+"""What is said to be the length of a file of which a test says none, where one has to be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,11 @@ class World:
         return self.provider.capabilities(self.target)
 
     @property
+    def reads_back(self) -> bool:
+        """Whether what is uploaded can be downloaded."""
+        return self.capabilities.download and self.capabilities.downloads_uploads
+
+    @property
     def purpose(self) -> str:
         """One that the provider takes."""
         purposes = self.capabilities.purposes
@@ -47,13 +54,19 @@ class World:
     async def upload(
         self, content: bytes = b"content", *, filename: str = "some.jsonl", announced: bool = True, pieces: int = _PIECE, **fields: Any
     ) -> RemoteFile:
-        """Uploads bytes; ``announced`` with their length."""
+        """Uploads bytes; ``announced`` with their length, and with what else a provider must be told before."""
+        source = fields.pop("source", None)
+        length = fields.pop("length", len(content) if announced else None)
+        if length is None and self.capabilities.needs_length:
+            length = len(content) if source is None else _SAID
+        if self.capabilities.needs_lines:
+            fields.setdefault("lines", content.count(b"\n") + (not content.endswith(b"\n")))
         upload = RemoteUpload(
             purpose=fields.pop("purpose", self.purpose),
             filename=filename,
             media_type=fields.pop("media_type", "application/octet-stream"),
-            content=fields.pop("source", None) or in_pieces(content, pieces),
-            length=fields.pop("length", len(content) if announced else None),
+            content=source or in_pieces(content, pieces),
+            length=length,
             **fields,
         )
         return await self.provider.upload(self.target, upload)
@@ -62,6 +75,13 @@ class World:
         """The bytes of a download."""
         async with self.provider.open(self.target, file_id, span) as content:
             return b"".join([piece async for piece in content])
+
+    async def downloadable(self, content: bytes, media_type: str = "application/octet-stream") -> str:
+        """The id of a file that can be downloaded: uploaded, or where uploads cannot be, one as if the provider had made it."""
+        if self.reads_back:
+            return (await self.upload(content, media_type=media_type)).id
+        account = self.fake.accounts.of(SECRET)
+        return self.fake.accounts.generate(account, self.fake.flavour.new_id(), content, media_type=media_type).id
 
     async def stored(self) -> list[bytes]:
         """The contents of all files at the fake, oldest first."""
@@ -83,7 +103,8 @@ async def new_world(flavour: str, fields: Mapping[str, str] | None = None, *, jo
     async with fake_provider(flavour, jobs=jobs) as fake:
         egress = Egress(Settings(egress_allow=LOOPBACK, **settings))
         name = fake.flavour.provider_name
-        target = Target(name, {"api_key": Secret(SECRET)}, dict(fields or {}), custom_host=fake.base_url)
+        secrets = {secret: Secret(text) for secret, text in fake.flavour.secrets(SECRET).items()}
+        target = Target(name, secrets, dict(fields or {}), custom_host=fake.base_url)
         try:
             yield World(fake, Registry(egress).get(name), target, egress)
         finally:

@@ -6,6 +6,8 @@ To be subclassed like :class:`~fileplane.testing.metadata_store_suite.MetadataSt
 from __future__ import annotations
 
 import asyncio
+import uuid
+from dataclasses import replace
 
 import pytest
 
@@ -72,6 +74,11 @@ class MetadataUpkeepSuite(StoreFixtures):
         clock.advance(RETENTION)
         await collect(store)
         assert await store.total_usage() == StoreUsage(2, 0, files[1].bytes + files[2].bytes)
+
+    async def test_the_database_is_as_large_as_what_it_holds_at_least(self, store: MetadataStore, project: Project) -> None:
+        for _ in range(20):
+            await record(store, project.id, replace(new_file(), filename="x" * 50_000))
+        assert await store.database_bytes() >= 1_000_000
 
     async def test_what_is_due_comes_in_pages_the_longest_waiting_first(
         self, store: MetadataStore, project: Project, clock: ManualClock
@@ -221,6 +228,11 @@ class MetadataUpkeepSuite(StoreFixtures):
             await store.set_bookmark("scrub", position)
             assert await store.bookmark("scrub") == position
 
+    async def test_a_database_has_one_identity_for_good(self, store: MetadataStore) -> None:
+        identities = set(await asyncio.gather(*(store.store_identity() for _ in range(8))))
+        assert identities == {await store.store_identity()}
+        assert len(uuid.UUID(identities.pop()).bytes) == 16
+
     async def test_every_file_whose_bytes_are_kept_is_known_to_the_checks(self, store: MetadataStore, deleted: File) -> None:
         other = await make_project(store, "second")
         live, purged, collected = [await record_file(store, other.id) for _ in range(3)]
@@ -231,7 +243,7 @@ class MetadataUpkeepSuite(StoreFixtures):
         after = ("", "")
         while page := await store.kept_files(after, 1):
             seen += [(entry.file_id, entry.due) for entry in page]
-            after = (page[-1].project_id, page[-1].file_id)
+            after = page[-1].place
         assert sorted(seen) == sorted([(live.id, False), (deleted.id, False), (purged.id, True)])
 
     async def test_an_unused_key_is_known_to_nobody(self, store: MetadataStore) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fileplane.blobs.base import BlobInfo, BlobReader, BlobStore, BlobWriter, Inspector
+from fileplane.clock import Clock
 from fileplane.metadata.base import MetadataStore
 from fileplane.model import Span, StoredBlob
 from fileplane.tracing.spans import Step, step
@@ -18,6 +19,11 @@ class TracedMetadataStore:
 
     def __init__(self, inner: MetadataStore) -> None:
         self._inner = inner
+
+    @property
+    def clock(self) -> Clock:
+        """See :attr:`MetadataStore.clock`."""
+        return self._inner.clock
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         """One method of the inner store, as a step."""
@@ -48,11 +54,11 @@ class TracedBlobStore:
                 traced.end()
 
     @asynccontextmanager
-    async def open(self, key: str, span: Span | None = None) -> AsyncIterator[BlobReader]:
+    async def open(self, key: str, span: Span | None = None, expected: int | None = None) -> AsyncIterator[BlobReader]:
         """See :meth:`BlobStore.open`. A step for the opening, and one as long as it is open."""
         opening = step("blobs.open")
         try:
-            async with self._inner.open(key, span) as reader:
+            async with self._inner.open(key, span, expected) as reader:
                 opening.end()
                 reading = step("blobs.read")
                 try:
@@ -72,6 +78,11 @@ class TracedBlobStore:
         """See :meth:`BlobStore.walk`."""
         async for info in self._inner.walk(uncommitted_only=uncommitted_only):
             yield info
+
+    async def belongs_to(self, store_id: str) -> bool:
+        """See :meth:`BlobStore.belongs_to`."""
+        with step("blobs.belongs_to"):
+            return await self._inner.belongs_to(store_id)
 
     async def check(self) -> None:
         """See :meth:`BlobStore.check`."""

@@ -7,7 +7,7 @@ from typing import Final
 from fileplane.files.validation.report import Code, Kind, Problem, Verdict
 from fileplane.files.validation.rules import ValidationRules
 from fileplane.files.validation.validator import Validator
-from fileplane.settings import BATCH_URLS
+from fileplane.setting_values import BATCH_URLS
 
 VALIDATED_PURPOSES: Final = frozenset({"batch", "fine-tune"})
 """The purposes whose ``.jsonl`` files can be validated."""

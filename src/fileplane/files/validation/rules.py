@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fileplane.settings import BATCH_URLS
+from fileplane.setting_values import BATCH_URLS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,12 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+GENERATED: Final = "generated"
+"""The purpose of files that nobody uploaded, at providers that let only these be downloaded."""
 
 
 @dataclass(slots=True)
@@ -29,10 +33,32 @@ class KeptFile:
 
 
 @dataclass(slots=True)
+class KeptPart:
+    """A part of an upload."""
+
+    id: str
+    size: int
+    path: Path
+
+
+@dataclass(slots=True)
+class KeptUpload:
+    """An upload in parts. ``document`` is what was asked for, ``status`` one of OpenAI's but expired, which follows from the time."""
+
+    id: str
+    document: dict[str, Any]
+    created_at: int
+    status: str = "pending"
+    parts: dict[str, KeptPart] = field(default_factory=dict)
+    file_id: str | None = None
+
+
+@dataclass(slots=True)
 class Account:
-    """The files and jobs of one credential, by their ids, oldest first."""
+    """The files, uploads and jobs of one credential, by their ids, oldest first."""
 
     files: dict[str, KeptFile] = field(default_factory=dict)
+    uploads: dict[str, KeptUpload] = field(default_factory=dict)
     batches: dict[str, dict[str, Any]] = field(default_factory=dict)
     fine_tunings: dict[str, dict[str, Any]] = field(default_factory=dict)
     records: dict[tuple[str, str], list[dict[str, Any]]] = field(default_factory=dict)
@@ -47,14 +73,22 @@ class Accounts:
         self._accounts: dict[str, Account] = {}
         self._number = 0
         self.ahead_seconds = 0
+        self.keeps_expired = False
+        """Whether files that have expired go on being described."""
 
     def now(self) -> int:
         """The time at the fake, in whole seconds."""
         return int(time.time()) + self.ahead_seconds
 
+    def date(self) -> str:
+        """The same for a ``Date`` header."""
+        return formatdate(self.now(), usegmt=True)
+
     def of(self, credential: str) -> Account:
         """The account of a credential, without the files that have expired."""
         account = self._accounts.setdefault(credential, Account())
+        if self.keeps_expired:
+            return account
         for file in [file for file in account.files.values() if file.expires_at is not None and file.expires_at <= self.now()]:
             self.remove(account, file.id)
         return account
@@ -81,6 +115,12 @@ class Accounts:
         file = KeptFile(file_id, self._number, filename, purpose, path.stat().st_size, media_type, now, expires_at, path)
         account.files[file_id] = file
         return file
+
+    def generate(self, account: Account, file_id: str, content: bytes, **fields: Any) -> KeptFile:
+        """Records a file as if the provider had made it; ``fields`` are those of :meth:`add`."""
+        path = self.new_path()
+        path.write_bytes(content)
+        return self.add(account, file_id, path, **{"filename": "generated.jsonl", "purpose": GENERATED, **fields})
 
     def remove(self, account: Account, file_id: str) -> None:
         """Deletes a file and its bytes."""

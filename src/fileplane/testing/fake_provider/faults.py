@@ -18,6 +18,7 @@ KINDS: Final = frozenset(
         "close_response_at",  # closes after `at` bytes of the answer's body; -1: before the head
         "stall_response_at",  # sends nothing more after `at` bytes of the answer's body
         "wrong_length",  # announces `by` bytes more (or fewer) than it sends, and closes
+        "wrong_size",  # says of the file of a completed upload that it has `by` bytes more (or fewer)
         "duplicate_id",  # gives a new file or job the id of the one before it
         "odd_id",  # gives a new file or job the id `body`
         "odd_status",  # shows a job, or every job of a list, with the status `body`
@@ -40,7 +41,8 @@ KINDS: Final = frozenset(
 class Fault:
     """Strikes at the ``call``-th call of its ``operation`` since it was planned, ``times`` times. No operation: of any.
 
-    Operations: upload, list, get, content, delete, token, and of jobs those of :class:`~fileplane.testing.fake_provider.jobs.JobsApi`.
+    Operations: upload, list, get, content, delete, token, and of jobs those of :class:`~fileplane.testing.fake_provider.jobs.JobsApi`,
+    of uploads in parts those of :class:`~fileplane.testing.fake_provider.uploads.UploadsApi`.
     """
 
     kind: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +13,9 @@ from fileplane.testing.fake_provider.accounts import Account, Accounts, KeptFile
 from fileplane.testing.fake_provider.faults import Fault
 from fileplane.testing.fake_provider.flavours import Flavour
 from fileplane.testing.fake_provider.forms import Form, read_form
-from fileplane.testing.fake_provider.wire import PIECE, Answer, RecordedRequest, answer_of
+from fileplane.testing.fake_provider.wire import PIECE, Answer, Handler, RecordedRequest, answer_of
 
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
-_Handler = Callable[[RecordedRequest, AsyncIterator[bytes], str, Fault | None], Awaitable[Answer]]
 
 
 class FilesApi:
@@ -25,10 +25,12 @@ class FilesApi:
         self._flavour = flavour
         self._accounts = accounts
 
-    def route(self, method: str, segments: list[str]) -> tuple[str, _Handler | None]:
+    def route(self, method: str, segments: list[str]) -> tuple[str, Handler | None]:
         """The name of an operation and what answers it."""
+        if method == "POST":
+            return ("upload", self._upload) if tuple(segments) == self._flavour.upload_path else ("", None)
         if not segments:
-            return {"POST": ("upload", self._upload), "GET": ("list", self._list)}.get(method, ("", None))
+            return ("list", self._list) if method == "GET" else ("", None)
         if len(segments) == 1 and method == "GET":
             return "get", self._get
         if len(segments) == 1 and method == "DELETE":
@@ -45,6 +47,9 @@ class FilesApi:
             if refused is not None:
                 return self._error(400, *refused)
             account = self._accounts.of(credential)
+            existing = self._existing(account, form, path)
+            if existing is not None:
+                return self._json({"error": {"message": "File already exists"}, "file_id": existing}, 409)
             file = self._kept(account, form, path, fault)
             kept = True
         finally:
@@ -52,6 +57,15 @@ class FilesApi:
                 path.unlink(missing_ok=True)
         location = {"location": f"{request.path}/{file.id}"} if self._flavour.upload_status == 201 else {}
         return self._json(self._flavour.wrap_upload(self._flavour.render(file)), self._flavour.upload_status, location)
+
+    def _existing(self, account: Account, form: Form, path: Path) -> str | None:
+        """The id of a file of the same purpose and bytes, where the flavour has each only once."""
+        if not self._flavour.once:
+            return None
+        for file in account.files.values():
+            if file.purpose == form.fields.get("purpose") and file.size == form.size and filecmp.cmp(file.path, path, shallow=False):
+                return file.id
+        return None
 
     def _kept(self, account: Account, form: Form, path: Path, fault: Fault | None) -> KeptFile:
         file_id = self._flavour.new_id()
@@ -65,7 +79,7 @@ class FilesApi:
             account,
             file_id,
             path,
-            filename=form.filename or "upload",
+            filename=form.fields.get("file_name") or form.filename or "upload",
             purpose=purpose,
             media_type=form.media_type,
             expires_after=int(seconds) if seconds else self._flavour.default_expiry.get(purpose),
@@ -80,13 +94,21 @@ class FilesApi:
             return "Missing required parameter: 'purpose'.", "missing_required_parameter", "purpose"
         if flavour.purposes is not None and purpose not in flavour.purposes:
             return f"'{purpose}' is not one of {sorted(flavour.purposes)} - 'purpose'", None, "purpose"
-        known = {"file", "purpose", "expires_after[anchor]", "expires_after[seconds]"}
+        if not form.size and not flavour.takes_empty:
+            return "File is empty.", None, "file"
+        return self._refused_fields(form) or self._refused_expiry(form)
+
+    def _refused_fields(self, form: Form) -> tuple[str, str | None, str | None] | None:
+        flavour = self._flavour
+        if "file_name" in flavour.form_fields and not form.fields.get("file_name"):
+            return "file_name is required", "missing_required_parameter", "file_name"
+        if form.fields.get("file_type", "jsonl") not in {"jsonl", "csv", "parquet"}:
+            return "file_type must be one of jsonl, csv, parquet", None, "file_type"
+        known = {"file", "purpose", "expires_after[anchor]", "expires_after[seconds]", *flavour.form_fields}
         unknown = [name for name in form.order if name not in known]
         if unknown:
             return f"Additional properties are not allowed ('{unknown[0]}' was unexpected)", None, None
-        if not form.size and not flavour.takes_empty:
-            return "File is empty.", None, "file"
-        return self._refused_expiry(form)
+        return None
 
     def _refused_expiry(self, form: Form) -> tuple[str, str | None, str | None] | None:
         flavour, seconds = self._flavour, form.fields.get("expires_after[seconds]")
@@ -103,7 +125,7 @@ class FilesApi:
         return None
 
     async def _list(self, request: RecordedRequest, body: AsyncIterator[bytes], credential: str, _fault: Fault | None) -> Answer:
-        await _read_through(body)
+        await read_through(body)
         flavour, query = self._flavour, request.query
         files = sorted(self._accounts.of(credential).files.values(), key=lambda file: file.number)
         if flavour.order == "newest_first" or (
@@ -113,7 +135,7 @@ class FilesApi:
         if flavour.filters_purpose and "purpose" in query:
             files = [file for file in files if file.purpose == query["purpose"]]
         if flavour.paging == "none":
-            return self._json({"object": "list", "data": [flavour.render(file) for file in files]})
+            return self._json({"data": [flavour.render(file) for file in files]} | ({"object": "list"} if flavour.has_more else {}))
         if flavour.paging == "pages":
             return self._page_by_number(files, query)
         cursor = query.get("pagination_token" if flavour.paging == "token" else "after")
@@ -143,14 +165,14 @@ class FilesApi:
         )
 
     async def _get(self, request: RecordedRequest, body: AsyncIterator[bytes], credential: str, _fault: Fault | None) -> Answer:
-        await _read_through(body)
+        await read_through(body)
         file = self._file(request, credential)
         if file is None or not self._flavour.describes:
             return self._unknown(request)
         return self._json(self._flavour.wrap_upload(self._flavour.render(file)))
 
     async def _delete(self, request: RecordedRequest, body: AsyncIterator[bytes], credential: str, _fault: Fault | None) -> Answer:
-        await _read_through(body)
+        await read_through(body)
         file = self._file(request, credential)
         if file is None:
             return self._unknown(request)
@@ -158,21 +180,13 @@ class FilesApi:
         return self._json(self._flavour.deleted(file.id))
 
     async def _content(self, request: RecordedRequest, body: AsyncIterator[bytes], credential: str, _fault: Fault | None) -> Answer:
-        await _read_through(body)
+        await read_through(body)
         file = self._file(request, credential)
         if file is None:
             return self._unknown(request)
         if not self._flavour.downloads:
             return self._error(400, "This file cannot be downloaded.", "file_not_downloadable")
-        match = _RANGE.fullmatch(request.headers.get("range", "")) if self._flavour.ranges else None
-        headers = {"content-type": file.media_type or "application/octet-stream", "content-disposition": "attachment"}
-        if match is None:
-            return Answer(200, headers, _bytes_of(file.path, 0, file.size), file.size)
-        first, last = _span(match, file.size)
-        if first > last:
-            return answer_of(416, b"", headers={"content-range": f"bytes */{file.size}"})
-        headers["content-range"] = f"bytes {first}-{last}/{file.size}"
-        return Answer(206, headers, _bytes_of(file.path, first, last - first + 1), last - first + 1)
+        return served(file, request, ranges=self._flavour.ranges)
 
     def _file(self, request: RecordedRequest, credential: str) -> KeptFile | None:
         file_id = request.path.removeprefix(self._flavour.prefix + "/files/").removesuffix("/content")
@@ -189,19 +203,34 @@ class FilesApi:
         return answer_of(status, json.dumps(value).encode(), headers=headers)
 
 
-def _span(match: re.Match[str], size: int) -> tuple[int, int]:
+def served(file: KeptFile, request: RecordedRequest, *, ranges: bool) -> Answer:
+    """A download, of the part that is asked for where there are ``ranges``."""
+    match = _RANGE.fullmatch(request.headers.get("range", "")) if ranges else None
+    headers = {"content-type": file.media_type or "application/octet-stream", "content-disposition": "attachment"}
+    if match is None:
+        return Answer(200, headers, bytes_of(file.path, 0, file.size), file.size)
+    first, last = span_of(match, file.size)
+    if first > last:
+        return answer_of(416, b"", headers={"content-range": f"bytes */{file.size}"})
+    headers["content-range"] = f"bytes {first}-{last}/{file.size}"
+    return Answer(206, headers, bytes_of(file.path, first, last - first + 1), last - first + 1)
+
+
+def span_of(match: re.Match[str], size: int) -> tuple[int, int]:
     """The first and last byte of a range; the first behind the last where it cannot be satisfied."""
     if not match[1]:
         return max(0, size - int(match[2] or 0)), size - 1
     return int(match[1]), min(size - 1, int(match[2]) if match[2] else size - 1)
 
 
-async def _read_through(body: AsyncIterator[bytes]) -> None:
+async def read_through(body: AsyncIterator[bytes]) -> None:
+    """Takes a body and does nothing with it."""
     async for _ in body:
         pass
 
 
-async def _bytes_of(path: Path, start: int, length: int) -> AsyncIterator[bytes]:
+async def bytes_of(path: Path, start: int, length: int) -> AsyncIterator[bytes]:
+    """Part of a file, in pieces."""
     with path.open("rb") as file:
         file.seek(start)
         while length:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final
 
+from fileplane.testing.fake_provider import renderings
 from fileplane.testing.fake_provider.accounts import KeptFile, hex_id, uuid_id
+from fileplane.testing.fake_provider.aws_keys import aws_secrets
 from fileplane.testing.fake_provider.job_documents import azure_job, job_with_written_times
 
 Render = Callable[[KeptFile], dict[str, Any]]
-_PENDING_LOOKS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Flavour:
     new_id: Callable[[], str] = field(default=hex_id("file-"))
     auth: tuple[str, ...] = ("authorization",)
     """Headers that carry the credential."""
+    secrets: Callable[[str], Mapping[str, str]] = field(default_factory=lambda: lambda secret: {"api_key": secret})
+    """What an adapter is given to authenticate with, whose account is that of this secret."""
     needs_query: Mapping[str, str] = field(default_factory=dict)
     purposes: frozenset[str] | None = frozenset({"assistants", "batch", "fine-tune", "vision", "user_data", "evals"})
     purpose_required: bool = True
@@ -35,7 +37,13 @@ class Flavour:
     expiry_before_file: bool = False
     takes_empty: bool = True
     upload_status: int = 200
-    render: Render = field(default_factory=lambda: render_openai)
+    upload_path: tuple[str, ...] = ()
+    """What of the path is behind ``files`` where uploads go."""
+    form_fields: frozenset[str] = frozenset()
+    """Fields of an upload's form besides the usual ones; with ``file_name`` among them, that has to be there, and is the name."""
+    once: bool = False
+    """Whether a file of bytes and purpose that are there already is refused, with the id of the one that is there."""
+    render: Render = field(default_factory=lambda: renderings.openai)
     paging: str = "cursor"
     """cursor, token, pages, or none."""
     default_limit: int = 10_000
@@ -49,15 +57,19 @@ class Flavour:
     downloads: bool = True
     ranges: bool = True
     unknown_status: int = 404
-    deleted: Callable[[str], Any] = field(default_factory=lambda: _deleted)
-    error: Callable[[int, str, str | None, str | None], Any] = field(default_factory=lambda: _openai_error)
+    deleted: Callable[[str], Any] = field(default_factory=lambda: renderings.deleted)
+    error: Callable[[int, str, str | None, str | None], Any] = field(default_factory=lambda: renderings.openai_error)
     wrap_upload: Callable[[Any], Any] = field(default_factory=lambda: lambda value: value)
+    uploads: bool = False
+    """Whether there are uploads in parts."""
     jobs: frozenset[str] = frozenset()
     """``batches``, ``fine_tuning``, or both."""
     pages_jobs: bool = True
     lacks_of_jobs: frozenset[str] = frozenset()
     """Of what can be done to a job, and of what it keeps."""
     job_created_status: int = 200
+    other_prefixes: tuple[str, ...] = ()
+    """Below which an API of its own has calls as well."""
     render_job: Callable[[dict[str, Any]], dict[str, Any]] = field(default_factory=lambda: dict)
 
     @property
@@ -66,104 +78,11 @@ class Flavour:
         return self.provider or self.name
 
 
-def render_openai(file: KeptFile) -> dict[str, Any]:
-    """OpenAI's File object."""
-    value = {
-        "id": file.id,
-        "object": "file",
-        "bytes": file.size,
-        "created_at": file.created_at,
-        "filename": file.filename,
-        "purpose": file.purpose,
-        "status": "processed",
-        "status_details": None,
-    }
-    return value if file.expires_at is None else {**value, "expires_at": file.expires_at}
-
-
-def _without_status(file: KeptFile) -> dict[str, Any]:
-    return {name: value for name, value in render_openai(file).items() if not name.startswith("status")}
-
-
-def _azure(file: KeptFile) -> dict[str, Any]:
-    file.seen += 1
-    status = "pending" if file.seen < _PENDING_LOOKS else "processed"
-    return {**render_openai(file), "status": status, "updated_at": file.created_at, "status_details": ""}
-
-
-def _mistral(file: KeptFile) -> dict[str, Any]:
-    return {
-        **_without_status(file),
-        "sample_type": "batch_request",
-        "source": "upload",
-        "num_lines": None,
-        "mimetype": file.media_type,
-        "signature": None,
-        "expires_at": None,
-        "visibility": "workspace",
-    }
-
-
-def _xai(file: KeptFile) -> dict[str, Any]:
-    return {**_without_status(file), "purpose": "", "expires_at": file.expires_at}
-
-
-def _moonshot(file: KeptFile) -> dict[str, Any]:
-    return {**render_openai(file), "status": "ok", "status_details": ""}
-
-
-def _siliconflow(file: KeptFile) -> dict[str, Any]:
-    value = _without_status(file)
-    return {**{name: value[name] for name in ("id", "object", "bytes", "filename", "purpose")}, "createdAt": file.created_at}
-
-
-def _voyage(file: KeptFile) -> dict[str, Any]:
-    expires_at = None if file.expires_at is None else _rfc3339(file.expires_at)
-    return {**_without_status(file), "created_at": _rfc3339(file.created_at), "expires_at": expires_at}
-
-
-def _openrouter(file: KeptFile) -> dict[str, Any]:
-    return {
-        "id": file.id,
-        "type": "file",
-        "filename": file.filename,
-        "mime_type": file.media_type,
-        "size_bytes": file.size,
-        "created_at": _rfc3339(file.created_at),
-        "downloadable": False,
-    }
-
-
-def _rfc3339(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _deleted(file_id: str) -> Any:
-    return {"id": file_id, "object": "file", "deleted": True}
-
-
-def _openai_error(status: int, message: str, code: str | None, param: str | None) -> Any:
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def _azure_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001
-    return {"error": {"code": code or {404: "notFound", 401: "unauthorized"}.get(status, "invalidPayload"), "message": message}}
-
-
-def _mistral_error(status: int, message: str, code: str | None, param: str | None) -> Any:
-    return {"object": "error", "message": message, "type": "invalid_request_error", "param": param, "code": code or str(status)}
-
-
-def _siliconflow_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001
-    return message if status == 401 else {"code": 20_012, "message": message, "data": None}
-
-
 _BATCH: Final = frozenset({"batch"})
 _BATCHES: Final = frozenset({"batches"})
 _JOBS: Final = frozenset({"batches", "fine_tuning"})
 _FLAVOURS: Final = (
-    Flavour("openai", jobs=_JOBS),
+    Flavour("openai", jobs=_JOBS, uploads=True),
     Flavour(
         "azure",
         "/openai",
@@ -175,28 +94,29 @@ _FLAVOURS: Final = (
         takes_expiry=False,
         default_expiry={},
         upload_status=201,
-        render=_azure,
+        render=renderings.azure,
         paging="none",
-        error=_azure_error,
+        error=renderings.azure_error,
         jobs=_JOBS,
         lacks_of_jobs=frozenset({"pause", "resume"}),
         job_created_status=201,
         render_job=azure_job,
     ),
-    Flavour("azure-v1", "/openai/v1", "azure-openai", hex_id("file-", 32), auth=("api-key", "authorization"), jobs=_JOBS),
+    Flavour("azure-v1", "/openai/v1", "azure-openai", hex_id("file-", 32), auth=("api-key", "authorization"), jobs=_JOBS, uploads=True),
     Flavour(
         "mistral",
         provider="mistral-ai",
         new_id=uuid_id(),
         purposes=frozenset({"fine-tune", "batch", "ocr", "agentic_safety"}),
+        form_fields=frozenset({"expiry", "visibility"}),
         takes_expiry=False,
         default_expiry={},
-        render=_mistral,
+        render=renderings.mistral,
         paging="pages",
         default_limit=100,
         max_limit=100,
         order="newest_first",
-        error=_mistral_error,
+        error=renderings.mistral_error,
     ),
     Flavour(
         "groq",
@@ -204,7 +124,7 @@ _FLAVOURS: Final = (
         new_id=hex_id("file_01"),
         purposes=_BATCH,
         takes_expiry=False,
-        render=_without_status,
+        render=renderings.without_status,
         paging="none",
         filters_purpose=False,
         jobs=_BATCHES,
@@ -217,7 +137,7 @@ _FLAVOURS: Final = (
         purpose_required=False,
         default_expiry={},
         expiry_before_file=True,
-        render=_xai,
+        render=renderings.xai,
         paging="token",
         default_limit=100,
         max_limit=100,
@@ -243,7 +163,7 @@ _FLAVOURS: Final = (
         purposes=frozenset({"file-extract", "image", "video", "batch"}),
         takes_expiry=False,
         default_expiry={},
-        render=_moonshot,
+        render=renderings.moonshot,
         paging="none",
         filters_purpose=False,
         ranges=False,
@@ -279,16 +199,22 @@ _FLAVOURS: Final = (
         purposes=_BATCH,
         takes_expiry=False,
         default_expiry={},
-        render=_siliconflow,
+        render=renderings.siliconflow,
         default_limit=100,
         max_limit=100,
         filters_purpose=False,
-        error=_siliconflow_error,
+        error=renderings.siliconflow_error,
         jobs=_BATCHES,
         wrap_upload=lambda value: {"code": 20_000, "message": "Ok", "status": True, "data": value},
     ),
     Flavour(
-        "perplexity", provider="perplexity-ai", purposes=_BATCH, takes_expiry=False, render=_without_status, max_limit=100, jobs=_BATCHES
+        "perplexity",
+        provider="perplexity-ai",
+        purposes=_BATCH,
+        takes_expiry=False,
+        render=renderings.without_status,
+        max_limit=100,
+        jobs=_BATCHES,
     ),
     Flavour(
         "openrouter",
@@ -299,7 +225,7 @@ _FLAVOURS: Final = (
         takes_expiry=False,
         default_expiry={},
         takes_empty=False,
-        render=_openrouter,
+        render=renderings.openrouter,
         default_limit=100,
         max_limit=1_000,
         order="oldest_first",
@@ -311,12 +237,32 @@ _FLAVOURS: Final = (
         "voyage",
         purposes=_BATCH,
         takes_expiry=False,
-        render=_voyage,
+        render=renderings.voyage,
         filters_purpose=False,
         jobs=_BATCHES,
         render_job=job_with_written_times,
         error=lambda _status, message, _code, _param: {"detail": message},
     ),
+    Flavour(
+        "together",
+        provider="together-ai",
+        new_id=uuid_id("file-"),
+        purposes=frozenset({"fine-tune", "eval", "calibration", "batch-api"}),
+        takes_expiry=False,
+        default_expiry={},
+        upload_path=("upload",),
+        form_fields=frozenset({"file_name", "file_type"}),
+        once=True,
+        render=renderings.together,
+        paging="none",
+        filters_purpose=False,
+        has_more=False,
+        deleted=lambda file_id: {"id": file_id, "deleted": True},
+    ),
+    Flavour(
+        "cohere", new_id=hex_id("dataset-"), purposes=None, error=lambda _status, message, _code, _param: {"id": "1", "message": message}
+    ),
+    Flavour("fireworks", provider="fireworks-ai", purposes=None, error=renderings.grpc_error),
     Flavour(
         "novita",
         "/openai/v1",
@@ -324,9 +270,34 @@ _FLAVOURS: Final = (
         purposes=_BATCH,
         takes_expiry=False,
         default_expiry={},
-        render=_without_status,
+        render=renderings.without_status,
         max_limit=100,
     ),
+    Flavour(
+        "anthropic",
+        new_id=hex_id("file_011C", 20),
+        auth=("authorization", "x-api-key"),
+        purposes=None,
+        longest_expiry=7_776_000,
+        render=renderings.anthropic,
+        default_limit=20,
+        max_limit=1_000,
+        error=renderings.anthropic_error,
+    ),
+    Flavour(
+        "gemini",
+        other_prefixes=("/v1beta", "/upload/v1", "/upload/v1beta"),
+        provider="google",
+        new_id=hex_id("", 12),
+        auth=("x-goog-api-key",),
+        purposes=None,
+        render=renderings.gemini,
+        default_limit=10,
+        max_limit=100,
+        error=renderings.google_error,
+    ),
+    Flavour("vertex-ai", "", purposes=None, purpose_required=False, takes_expiry=False, default_expiry={}, error=renderings.storage_error),
+    Flavour("bedrock", "", purposes=None, purpose_required=False, takes_expiry=False, default_expiry={}, secrets=aws_secrets),
 )
 
 FLAVOURS: Final[Mapping[str, Flavour]] = {flavour.name: flavour for flavour in _FLAVOURS}

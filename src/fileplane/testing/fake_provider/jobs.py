@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from fileplane.testing.fake_provider.accounts import Account, Accounts
 from fileplane.testing.fake_provider.faults import Fault
 from fileplane.testing.fake_provider.flavours import Flavour
 from fileplane.testing.fake_provider.job_documents import checkpoint, event, new_batch, new_tuning
-from fileplane.testing.fake_provider.wire import Answer, RecordedRequest, answer_of
+from fileplane.testing.fake_provider.wire import Answer, Handler, RecordedRequest, answer_of
 
 _STEPS: Final = {
     "batch": {"validating": "in_progress", "in_progress": "finalizing", "finalizing": "completed", "cancelling": "cancelled"},
@@ -28,7 +28,6 @@ _RECORDS: Final = frozenset({"events", "checkpoints"})
 _MOST_JSON: Final = 1 << 20
 _DEFAULT_LIMIT: Final = 20
 _MOST_LIMIT: Final = 100
-_Handler = Callable[[RecordedRequest, AsyncIterator[bytes], str, Fault | None], Awaitable[Answer]]
 _Answering = Callable[[RecordedRequest, bytes, Account, Fault | None], Answer]
 
 
@@ -44,7 +43,7 @@ class JobsApi:
         self._accounts = accounts
         self._steps_by_itself = steps_by_itself
 
-    def route(self, method: str, segments: list[str]) -> tuple[str, _Handler | None]:
+    def route(self, method: str, segments: list[str]) -> tuple[str, Handler | None]:
         """The name of an operation and what answers it."""
         kind, rest = segments[0], segments[1:]
         if kind == "fine_tuning" and rest[:1] == ["jobs"]:
@@ -70,7 +69,7 @@ class JobsApi:
                 return records, lambda request, _content, account, _fault: self._records(job_id, records, request, account)
         return "", None
 
-    def _handler(self, answering: _Answering) -> _Handler:
+    def _handler(self, answering: _Answering) -> Handler:
         async def handle(request: RecordedRequest, body: AsyncIterator[bytes], credential: str, fault: Fault | None) -> Answer:
             content = b"".join([piece async for piece in body])
             return answering(request, content, self._accounts.of(credential), fault)

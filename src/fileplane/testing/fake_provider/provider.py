@@ -8,7 +8,7 @@ import re
 import socket
 import struct
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -20,16 +20,17 @@ from fileplane.testing.fake_provider.faults import Fault, FaultPlan
 from fileplane.testing.fake_provider.files import FilesApi
 from fileplane.testing.fake_provider.flavours import FLAVOURS, Flavour
 from fileplane.testing.fake_provider.forms import BadForm
+from fileplane.testing.fake_provider.google_tokens import GoogleTokenEndpoint
 from fileplane.testing.fake_provider.jobs import JobsApi
+from fileplane.testing.fake_provider.own_apis import own_api
 from fileplane.testing.fake_provider.tokens import TokenEndpoint, gives_tokens
-from fileplane.testing.fake_provider.wire import Answer, BadRequest, Connection, RecordedRequest, Severed, answer_of
+from fileplane.testing.fake_provider.uploads import UploadsApi
+from fileplane.testing.fake_provider.wire import Answer, BadRequest, Connection, Handler, RecordedRequest, Severed, answer_of
 
 _HEAD_LIMIT: Final = 1 << 17
 _MOST_RECORDED: Final = 10_000
 _DRAIN_SECONDS: Final = 2.0
 _NUMBER_OF_TOKEN: Final = re.compile(r"^token-\d+-of-")
-
-Handler = Callable[[RecordedRequest, AsyncIterator[bytes], str, Fault | None], Awaitable[Answer]]
 
 
 class FakeProvider:
@@ -45,6 +46,8 @@ class FakeProvider:
         self.open_connections = 0
         self.port = 0
         self._files = FilesApi(flavour, self.accounts)
+        self._uploads = UploadsApi(flavour, self.accounts)
+        self.own_api = own_api(flavour, self.accounts)
         self.jobs = JobsApi(flavour, self.accounts, steps_by_itself=jobs == "auto")
         self._tokens = TokenEndpoint()
         self._control = Control(self)
@@ -64,7 +67,12 @@ class FakeProvider:
     @property
     def tokens_issued(self) -> int:
         """How often the token endpoint gave a token."""
-        return self._tokens.issued
+        return self._tokens.issued + self._tokens.google.issued
+
+    @property
+    def google(self) -> GoogleTokenEndpoint:
+        """What gives Google's tokens, and knows its service accounts."""
+        return self._tokens.google
 
     def plan(self, *faults: Fault) -> None:
         """Lets things go wrong from now on."""
@@ -134,7 +142,7 @@ class FakeProvider:
         goes_on = request.body_complete and request.headers.get("connection", "").lower() != "close"
         if not goes_on:
             answer.headers["connection"] = "close"
-        return await connection.send(answer, fault) and goes_on
+        return await connection.send(answer, fault, head=request.method == "HEAD") and goes_on
 
     async def _answer(self, connection: Connection, request: RecordedRequest, handler: Handler | None, fault: Fault | None) -> Answer:
         kind = "" if fault is None else fault.kind
@@ -178,15 +186,20 @@ class FakeProvider:
 
     def _route(self, request: RecordedRequest) -> Handler | None:
         """Finds the operation. Anything else, the root included, is not found: a gateway has no business there."""
-        if gives_tokens(request.path):
+        if gives_tokens(request):
             request.operation = "token"
             return None
-        path = request.path.removeprefix(self.flavour.prefix)
-        if not request.path.startswith(self.flavour.prefix + "/"):
+        prefixes = (self.flavour.prefix, *self.flavour.other_prefixes)
+        prefix = next((prefix for prefix in prefixes if request.path.startswith(prefix + "/")), None)
+        if prefix is None:
             return None
-        segments = [unquote(segment) for segment in path.strip("/").split("/")]
-        if segments[0] == "files":
+        segments = [unquote(segment) for segment in request.path.removeprefix(prefix).strip("/").split("/")]
+        if self.own_api is not None:
+            request.operation, handler = self.own_api.route(request, segments)
+        elif segments[0] == "files":
             request.operation, handler = self._files.route(request.method, segments[1:])
+        elif segments[0] == "uploads" and self.flavour.uploads:
+            request.operation, handler = self._uploads.route(request.method, segments[1:])
         elif self.flavour.jobs:
             request.operation, handler = self.jobs.route(request.method, segments)
         else:
@@ -194,6 +207,8 @@ class FakeProvider:
         return handler
 
     def _credential(self, request: RecordedRequest) -> str | None:
+        if self.own_api is not None and (credential := self.own_api.credential(request)) is not None:
+            return credential
         for name in self.flavour.auth:
             value = request.headers.get(name, "")
             credential = value.removeprefix("Bearer ") if name == "authorization" else value

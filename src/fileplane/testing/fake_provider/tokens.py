@@ -1,4 +1,4 @@
-"""Where Azure's tokens come from: Microsoft Entra ID, and the identity services of machines at Azure."""
+"""Where tokens come from: of Azure's Microsoft Entra ID, and the identity services of machines at Azure; and Google's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 from urllib.parse import parse_qs
 
+from fileplane.testing.fake_provider.google_tokens import GoogleTokenEndpoint, is_google
 from fileplane.testing.fake_provider.wire import Answer, RecordedRequest, answer_of
 
 METADATA_PATH: Final = "/metadata/identity/oauth2/token"
@@ -19,9 +20,9 @@ _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 _AN_HOUR: Final = 3_599
 
 
-def gives_tokens(path: str) -> bool:
-    """Whether tokens are asked for there."""
-    return path.endswith(_ENTRA) or path in {METADATA_PATH, APP_SERVICE_PATH}
+def gives_tokens(request: RecordedRequest) -> bool:
+    """Whether it asks for a token."""
+    return request.path.endswith(_ENTRA) or request.path in {METADATA_PATH, APP_SERVICE_PATH} or is_google(request)
 
 
 class TokenEndpoint:
@@ -29,10 +30,13 @@ class TokenEndpoint:
 
     def __init__(self) -> None:
         self.issued = 0
+        self.google = GoogleTokenEndpoint()
 
     async def answer(self, request: RecordedRequest, body: AsyncIterator[bytes]) -> Answer:
         """One request for a token."""
         content = b"".join([piece async for piece in body]).decode()
+        if is_google(request):
+            return self.google.answer(request, content)
         if request.path == METADATA_PATH:
             return self._metadata(request)
         if request.path == APP_SERVICE_PATH:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, NoReturn
@@ -50,6 +50,8 @@ class RecordedRequest:
     """Of an upload's form, in order; the file as ``file`` with its name."""
     document: Any = None
     """Of the creation of a job."""
+    target: str = ""
+    """Path and query as they were sent."""
 
 
 @dataclass(slots=True)
@@ -102,7 +104,9 @@ class Connection:
             raise BadRequest
         parts = urlsplit(target)
         headers = {name.lower(): value for name, value in pairs}
-        return RecordedRequest(number, self.number, method, unquote(parts.path), dict(parse_qsl(parts.query)), headers, pairs)
+        return RecordedRequest(
+            number, self.number, method, unquote(parts.path), dict(parse_qsl(parts.query)), headers, pairs, target=target
+        )
 
     async def until_left(self) -> NoReturn:
         """Waits for the client to leave, without taking anything from it."""
@@ -150,8 +154,8 @@ class Connection:
             if not size:
                 return
 
-    async def send(self, answer: Answer, fault: Fault | None) -> bool:
-        """Sends an answer, or something like it; whether the connection may be used further."""
+    async def send(self, answer: Answer, fault: Fault | None, *, head: bool = False) -> bool:
+        """Sends an answer, or something like it, without its body when it answers a HEAD; whether the connection may be used further."""
         kind = "" if fault is None else fault.kind
         if fault is not None and kind == "close_response_at" and fault.at < 0:
             raise Severed(reset=fault.reset)
@@ -171,7 +175,9 @@ class Connection:
         if fault is not None and kind == "many_headers":
             lines += [f"x-many-{number}: 1" for number in range(fault.at)]
         self.writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        await self._send_body(answer.body, fault, chunked=chunked)
+        if not head:
+            await self._send_body(answer.body, fault, chunked=chunked)
+        await self.writer.drain()
         if kind in {"no_length", "wrong_length"}:
             raise Severed
         return True
@@ -225,3 +231,7 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Unknown"
+
+
+Handler = Callable[[RecordedRequest, AsyncIterator[bytes], str, Fault | None], Awaitable[Answer]]
+"""What answers a request: its head, its body, the credential whose account it is let into, and what shall go wrong."""
