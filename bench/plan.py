@@ -15,6 +15,7 @@ class Plan:
 
     directory: Path
     large_bytes: int
+    huge_bytes: int
     memory_bytes: int
     few_files: int
     many_files: int
@@ -30,8 +31,8 @@ class Plan:
 
 
 def full(directory: Path, nginx: str | None, wrk: str | None) -> Plan:
-    return Plan(directory, 1024 * MIB, 300_000_000, 1_000, 1_000_000, 5, 2.0, nginx, wrk)
+    return Plan(directory, 1024 * MIB, 20 * 1024 * MIB, 300_000_000, 1_000, 1_000_000, 5, 2.0, nginx, wrk)
 
 
 def quick(directory: Path, nginx: str | None, wrk: str | None) -> Plan:
-    return Plan(directory, 128 * MIB, 300_000_000, 1_000, 1_000_000, 2, 1.0, nginx, wrk)
+    return Plan(directory, 128 * MIB, 1024 * MIB, 300_000_000, 1_000, 1_000_000, 2, 1.0, nginx, wrk)

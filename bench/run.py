@@ -1,6 +1,6 @@
 """Measures Fileplane beside its references and writes docs/benchmarks.md.
 
-Usage: run.py [--quick] [--only NAME ...] [--output FILE]
+Usage: PYTHONPATH=tests run.py [--quick] [--only NAME ...] [--output FILE]
 """
 
 from __future__ import annotations
@@ -26,7 +26,20 @@ from load import LoadFailed
 from plan import Plan
 from report import Section, failed, tables
 from rivals import CACHE_NAME
-from rows import gateway, gateway_transfers, lists, memory, requests, transfers, validation
+from rows import (
+    bucket_targets,
+    cluster_lists,
+    cluster_transfers,
+    gateway,
+    gateway_transfers,
+    lists,
+    memory,
+    requests,
+    round_trips,
+    transfers,
+    uploads_in_parts,
+    validation,
+)
 from servers import ServerFailed
 from transfer import TransferFailed
 
@@ -38,6 +51,7 @@ NEEDED_BYTES = 8 << 30
 MEASUREMENTS: dict[str, Callable[[Plan], Section]] = {
     "download": transfers.measure_download,
     "upload": transfers.measure_upload,
+    "uploads-in-parts": uploads_in_parts.measure,
     "small": requests.measure_small_uploads,
     "get": requests.measure_get,
     "list": lists.measure,
@@ -45,6 +59,10 @@ MEASUREMENTS: dict[str, Callable[[Plan], Section]] = {
     "validation": validation.measure,
     "gateway": gateway.measure,
     "gateway-transfers": gateway_transfers.measure,
+    "bucket-targets": bucket_targets.measure,
+    "round-trips": round_trips.measure,
+    "cluster-transfers": cluster_transfers.measure,
+    "cluster-lists": cluster_lists.measure,
 }
 _FAILURES = (ServerFailed, TransferFailed, LoadFailed, subprocess.CalledProcessError, OSError)
 

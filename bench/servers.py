@@ -166,7 +166,7 @@ def wait_until_listening(server: Server, seconds: float = READY_SECONDS) -> None
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", server.port)) == 0:
                 return
-        time.sleep(0.02)
+        time.sleep(0.02)  # a server that starts tells nobody; it is asked until it answers
     log = server.log_path.read_text("utf-8", "replace")[-2000:]
     raise ServerFailed(f"{server.name} did not start:\n{log}")
 

@@ -67,6 +67,7 @@ def download(server: Server, path: str, headers: dict[str, str] | None = None, *
                 raise TransferFailed(f"{server.name} broke off after {received} of {expected} bytes")
             received += count
             if bytes_a_second is not None:
+                # This is what makes the reader slow.
                 time.sleep(max(0.0, received / bytes_a_second - (time.perf_counter() - began)))
     return _checked(server, Answer(status, head, body, received, time.perf_counter() - began))
 

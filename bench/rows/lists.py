@@ -15,6 +15,9 @@ from servers import Fileplane, fileplane, new_key, remove
 CPU_BAR = Bar("<", 5, "ms")
 RATIO_BAR = Bar("≤", 1.5)
 
+Sides = tuple[tuple[Fileplane, Filled], tuple[Fileplane, Filled]]
+"""The server with few files and the one with many."""
+
 METHOD = """\
 `GET /v1/files?limit=100` by wrk over one connection: the first page, and the page after the middle file (`after`). Two servers run, one
 with few files and one with many, and are asked in turns. The files are rows written straight into the database with the
@@ -40,7 +43,7 @@ def measure(plan: Plan) -> Section:
             ("list limit=100, offset to the middle", "?limit=100&offset={half}", False),
             ("GET metadata, 1 connection", "/{filled.middle_id}", False),
         ):
-            section.rows += _rows(plan, plan.wrk, (few, many), (what, template), barred=barred)
+            section.rows += compared(plan, plan.wrk, (few, many), (what, template), barred=barred)
     for count in (plan.few_files, plan.many_files):
         remove(plan.directory / f"list-{count}")
     return section
@@ -54,7 +57,8 @@ def _filled_server(plan: Plan, stack: ExitStack, count: int) -> tuple[Fileplane,
     return stack.enter_context(fileplane(data_dir, key)), filled
 
 
-def _rows(plan: Plan, wrk: str, servers: tuple[tuple[Fileplane, Filled], ...], query: tuple[str, str], *, barred: bool) -> list[Row]:
+def compared(plan: Plan, wrk: str, servers: Sides, query: tuple[str, str], *, barred: bool) -> list[Row]:
+    """What one query costs at both sizes; ``query`` is what it is called and what follows the path of all files."""
     what, template = query
 
     def once(server: Fileplane, filled: Filled) -> Load:
