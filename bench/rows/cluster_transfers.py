@@ -78,7 +78,7 @@ def _upload_rows(plan: Plan, found: Engines, node: Fileplane, source: Path) -> l
         return _obstore(found, "up", source)
 
     # The first of each makes the store grow its volumes.
-    samples = in_turns(min(plan.rounds, _ROUNDS) + 1, {"ours": ours, "alone": alone})
+    samples = in_turns(2 * min(plan.rounds, _ROUNDS) + 1, {"ours": ours, "alone": alone})
     return [_row(plan, "up", samples["ours"][1:], samples["alone"][1:])]
 
 

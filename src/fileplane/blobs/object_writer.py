@@ -13,7 +13,7 @@ from fileplane.blobs.bucket import Bucket, UploadDamaged
 from fileplane.errors import StorageUnavailable
 from fileplane.model import StoredBlob
 
-_SLICE: Final = 1 << 20
+_SLICE: Final = 512 << 10  # with many uploads at once, each holds a few of these
 _FINISH_DEADLINES: Final = 3.0  # the last part, the completion, and a retry of either
 
 _PATIENCE_SECONDS: Final = 10.0
@@ -33,7 +33,7 @@ class Working(Protocol):
 
 
 class ObjectWriter:
-    """See :class:`fileplane.blobs.base.BlobWriter`. Gathers 1 MiB at a time, for which a thread computes the hash.
+    """See :class:`fileplane.blobs.base.BlobWriter`. Gathers 512 KiB at a time, for which a thread computes the hash.
 
     Whether the key is unused is asked while the first bytes come in, so that it costs the upload no time.
     """
