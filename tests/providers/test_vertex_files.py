@@ -194,10 +194,10 @@ async def test_a_name_that_is_wished_beside_a_stored_credential_stands_behind_on
 
 
 async def test_an_object_that_is_not_there_is_not_found_and_a_bucket_that_is_not_there_is_told(world: World):
-    for operation in (world.provider.get, world.provider.delete, world.download):
-        arguments = () if operation == world.download else (world.target,)
+    nothing = id_of("nothing")
+    for call in (world.provider.get(world.target, nothing), world.provider.delete(world.target, nothing), world.download(nothing)):
         with pytest.raises(FileNotFound):
-            await operation(*arguments, id_of("nothing"))  # type: ignore[arg-type]
+            await call
     elsewhere = saying(world, vertex_storage_bucket_name="no-such-bucket", file_purpose="upload")
     for call in (elsewhere.upload(), elsewhere.provider.list(elsewhere.target, RemoteQuery())):
         with pytest.raises(ProviderRefused, match="bucket does not exist") as caught:

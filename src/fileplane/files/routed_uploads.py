@@ -53,7 +53,7 @@ from fileplane.files.routed_rules import (
     require_pending,
     target_name,
 )
-from fileplane.files.sending import Sending, Steps
+from fileplane.files.sending import Call, Sending, Steps
 from fileplane.files.uploads import NativeUploads, checksum
 from fileplane.ids import parse_upload_id
 from fileplane.metadata.base import CursorNotFound, MetadataStore
@@ -299,7 +299,7 @@ class RoutedUploads:
         sending = Sending(principal, origin, whole, whole, None, several=len(onwards.plan) > 1, steps=steps)
         return await self._finished(principal, row, (await self._sender.send_along(onwards, sending)).file)
 
-    def _steps(self, principal: Principal, row: RoutedUpload, digest: bytes, call: object, part_ids: tuple[str, ...] = ()) -> Steps:
+    def _steps(self, principal: Principal, row: RoutedUpload, digest: bytes, call: Call | None, part_ids: tuple[str, ...] = ()) -> Steps:
         before: list[str | None] = [None]
         number = 1 + secrets.randbelow(1 << 62)
 
@@ -315,7 +315,7 @@ class RoutedUploads:
             except StorageUnavailable as error:
                 _log.warning("that the completion of an upload failed could not be recorded: %s", error, exc_info=error)
 
-        return Steps(begun, abandoned, call)  # type: ignore[arg-type]
+        return Steps(begun, abandoned, call)
 
     async def _finished(self, principal: Principal, row: RoutedUpload, file: File) -> Upload:
         """The file is there, so whatever fails now is found out later, and is no failure of the completion."""

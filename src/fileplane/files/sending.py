@@ -116,6 +116,10 @@ class Kept(Protocol):
         ...
 
 
+Call = Callable[[RemoteTarget], Awaitable[RemoteFile]]
+"""What makes a file at a target from what is there already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Steps:
     """What an upload in parts has to know of the sending of its file.
@@ -126,7 +130,7 @@ class Steps:
 
     begun: Callable[[str | None], Awaitable[None]]
     abandoned: Callable[[], Coroutine[Any, Any, None]]
-    call: Callable[[RemoteTarget], Awaitable[RemoteFile]] | None = None
+    call: Call | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,12 +126,14 @@ async def _walk(calls: Calls, *, after: str | None, most: int) -> AsyncIterator[
         if root.value("IsTruncated") != "true":
             return
         blank = 0 if any(root.all("Contents")) else blank + 1
-        if not token or token == asked.get("continuation-token") or blank >= _MOST_BLANK:
+        if not token or token == asked.get("continuation-token"):
             raise UpstreamAnswerInvalid("The provider's list of objects has no end.")
+        if blank >= _MOST_BLANK:
+            raise UpstreamAnswerInvalid(f"The provider's list of objects had {blank} pages in a row without any, and says that it goes on.")
         if walked >= MOST_WALKED:
             raise UnsupportedProviderOperation(
-                f"The bucket has more than {MOST_WALKED} files, and S3 lists them oldest first and by no purpose. List with order=asc and "
-                "without 'purpose', or through a virtual key, whose files Fileplane keeps a list of.",
+                f"The first {walked} objects below {OWN_PREFIX} are not all, and S3 lists them oldest first and by no purpose. List with "
+                "order=asc and without 'purpose', or through a virtual key, whose files Fileplane keeps a list of.",
                 param="order",
             )
         asked = {**asked, "continuation-token": token}
