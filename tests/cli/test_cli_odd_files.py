@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import sys
+import termios
 import threading
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import pytest
 
 from cli.command_line import SECONDS, CommandLine
 from fileplane.client.landing import write_all
+from support.polling import eventually
 
 CONTENT = bytes(range(256)) * 20_000
 ONE_PAGE = Path("/sys/devices/system/cpu/online")
@@ -71,3 +75,25 @@ def test_a_file_whose_size_is_wrong_is_refused_with_a_way_that_works(cli: Comman
 def test_a_file_that_says_it_is_empty_and_is_not_is_sent_to_its_end(cli: CommandLine) -> None:
     file_id = cli.succeed("upload", "/proc/version", "--purpose", "user_data").split()[0]
     assert cli.run_bytes("cat", file_id).stdout == Path("/proc/version").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="pipes have one size here, too large to be filled by a short list")
+def test_a_list_goes_whole_into_a_full_pipe_that_does_not_block(cli: CommandLine) -> None:
+    names = {f"{number:02}-{'x' * 200}" for number in range(40)}
+    for name in names:
+        cli.upload(name, b"x")
+    reading, writing = os.pipe()
+    capacity = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writing, False)
+
+    def waiting() -> int:
+        return int.from_bytes(fcntl.ioctl(reading, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    with os.fdopen(reading, "rb") as reader, cli.start("ls", stdout=writing) as process:
+        os.close(writing)
+        eventually(lambda: waiting() > capacity - 512 or process.poll() is not None, "the pipe is full")
+        printed = reader.read().decode()
+        _, complaints = process.communicate(timeout=SECONDS)
+    assert (process.returncode, complaints) == (0, b"")
+    assert {name for name in names if name in printed} == names
+    assert len(printed.splitlines()) == len(names)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from contextlib import closing
 from typing import Any
 
 import pytest
 
 from fileplane.ids import parse_upload_id
+from fileplane.metadata.sqlite_engine import connect
 from fileplane.opening import DATABASE_NAME
 from fileplane.uploads import MOST_PARTS
 from gateway.conftest import Project, as_header
@@ -186,7 +186,7 @@ def test_a_part_too_many_is_refused_before_anything_is_sent_to_the_provider(proj
     client = through(project, {"x-portkey-virtual-key": project.virtual_key()})
     upload_id = created(client, 6)
     sent(client, upload_id, b"abc")
-    with closing(sqlite3.connect(project.server.data_dir / DATABASE_NAME, timeout=60)) as database, database:
+    with closing(connect(project.server.data_dir / DATABASE_NAME)) as database:
         database.execute(
             "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
             "INSERT INTO routed_parts (project_id, id, upload_id, provider_part_id, bytes, sha256, created_at) "

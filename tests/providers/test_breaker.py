@@ -223,7 +223,7 @@ async def test_a_provider_that_is_back_is_found_by_a_probe_while_its_upload_goes
 
                 async def probed() -> bool:
                     probe = asyncio.ensure_future(call(egress, url))
-                    await asyncio.wait({probe}, timeout=0.05)
+                    await eventually_async(lambda: probe.done() or fake.requests, "the call is refused, or a probe that arrives")
                     if probe.done():
                         with pytest.raises(UpstreamSuspended):
                             probe.result()
@@ -234,5 +234,4 @@ async def test_a_provider_that_is_back_is_found_by_a_probe_while_its_upload_goes
 
                 while not await probed():
                     pass
-                await eventually_async(lambda: fake.requests, "the probe has arrived")
     assert any("again" in record.getMessage() for record in caplog.records)

@@ -25,6 +25,7 @@ from fileplane.cli.key import key
 from fileplane.cli.ls import ls
 from fileplane.cli.manual import epilogue
 from fileplane.cli.migrate_store import migrate_store
+from fileplane.cli.output import wait_for_readers
 from fileplane.cli.project import project
 from fileplane.cli.rm import rm
 from fileplane.cli.saved_config import saved_config
@@ -52,6 +53,7 @@ class _Reporting(TyperGroup):
         return parameters
 
     def invoke(self, ctx: Any) -> Any:
+        wait_for_readers()
         with refusals_reported():
             if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
                 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -24,6 +26,40 @@ def terminal_safe(text: str) -> str:
 def on_terminal(stream: TextIO | None) -> bool:
     """Whether a person is looking at a standard stream, which is None when the command was started without it."""
     return stream is not None and stream.isatty()
+
+
+class _Patient(io.RawIOBase):
+    """A descriptor that takes everything, however long that takes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, data: Any) -> int:
+        from fileplane.client.landing import write_all
+
+        write_all(self._descriptor, memoryview(data))
+        return memoryview(data).nbytes
+
+
+def wait_for_readers() -> None:
+    """Has standard output wait while a pipe is full that another process has made non-blocking, where Python would give up."""
+    found = sys.stdout
+    try:
+        blocks = found is None or os.get_blocking(found.fileno())
+    except (OSError, ValueError):
+        return  # no descriptor, or a closed one
+    if not blocks:
+        raw = io.BufferedWriter(_Patient(found.fileno()))
+        sys.stdout = io.TextIOWrapper(raw, encoding=found.encoding, errors=found.errors, line_buffering=bool(found.line_buffering))
 
 
 def print_line(text: str) -> None:
