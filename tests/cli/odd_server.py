@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from support.server import free_port
+from support.ports import free_port
 
 SECONDS = 60
 

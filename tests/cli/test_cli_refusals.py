@@ -11,8 +11,9 @@ import pytest
 from cli.command_line import CommandLine
 from cli.conftest import CANARY
 from cli.odd_server import OddServer, error_answer, http_answer, json_answer
+from support.ports import free_port
 from support.projects import new_key
-from support.server import RunningServer, free_port
+from support.server import RunningServer
 
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
 EVERY_CLIENT_COMMAND = [("ls",), ("get", UNKNOWN), ("cat", UNKNOWN), ("rm", UNKNOWN), ("upload", "x", "--purpose", "user_data")]

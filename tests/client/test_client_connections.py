@@ -12,7 +12,8 @@ import pytest
 
 from fileplane.client import Client, ClientError, MissingKey, NotConfigured, Unavailable
 from support.meddler import Meddler, sha256
-from support.server import RunningServer, free_port, running_server
+from support.ports import free_port
+from support.server import RunningServer, running_server
 
 TLS = Path(__file__).parents[1] / "support" / "tls"
 CONTENT = random.Random(9).randbytes(1_000_000)

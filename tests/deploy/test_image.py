@@ -15,7 +15,7 @@ import pytest
 from support.documents import read
 from support.image import Image, image_by_hand
 from support.polling import eventually
-from support.server import free_port
+from support.ports import free_port
 
 pytestmark = pytest.mark.full
 

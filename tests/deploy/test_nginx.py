@@ -14,7 +14,8 @@ import pytest
 from support.debian import require_program
 from support.nginx import Nginx, configuration, nginx
 from support.polling import eventually
-from support.server import RunningServer, free_port, running_server
+from support.ports import free_port
+from support.server import RunningServer, running_server
 
 MIB = 1 << 20
 

@@ -18,8 +18,9 @@ from support.deployment import compose, example_values
 from support.nginx import Nginx, nginx
 from support.object_servers import ObjectServer, seaweedfs
 from support.polling import eventually
+from support.ports import free_port
 from support.postgres import PostgresServer, postgres_server
-from support.server import RunningServer, free_port, run_fileplane, start_server
+from support.server import RunningServer, run_fileplane, start_server
 
 pytestmark = pytest.mark.full
 

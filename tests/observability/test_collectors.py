@@ -10,7 +10,8 @@ from support.collector import running_collector
 from support.expect import assert_file
 from support.metrics import samples_of, value_of
 from support.polling import eventually
-from support.server import RunningServer, free_port, running_server
+from support.ports import free_port
+from support.server import RunningServer, running_server
 from support.server_log import log_lines
 
 NOTICED_SECONDS = 20

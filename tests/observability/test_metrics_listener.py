@@ -16,7 +16,8 @@ import pytest
 from support.expect import assert_file
 from support.metrics import samples_at, samples_of, value_of
 from support.polling import eventually
-from support.server import RunningServer, free_port, run_fileplane, running_server
+from support.ports import free_port
+from support.server import RunningServer, run_fileplane, running_server
 
 CONNECTIONS = 8
 
@@ -50,7 +51,15 @@ def ask(server: RunningServer, times: int) -> None:
 
 
 def lists(server: RunningServer) -> float:
-    return told_by(server, "fileplane_requests_total", operation="list_files", status_class="2xx")
+    """How many were counted, once that stands still: a request is counted after its answer has been sent."""
+    readings: list[float] = []
+
+    def stands_still() -> bool:
+        readings.append(told_by(server, "fileplane_requests_total", operation="list_files", status_class="2xx"))
+        return len(readings) > 5 and len(set(readings[-5:])) == 1
+
+    eventually(stands_still, "every request is counted")
+    return readings[-1]
 
 
 def test_it_tells_without_a_key_what_the_api_tells_with_one(told: RunningServer):

@@ -18,7 +18,8 @@ from support.expect import assert_file
 from support.limits import worker_of
 from support.metrics import samples_of
 from support.polling import eventually
-from support.server import RunningServer, fileplane_environment, free_port, run_fileplane, running_server
+from support.ports import free_port
+from support.server import RunningServer, fileplane_environment, run_fileplane, running_server
 from support.server_log import access_line
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"

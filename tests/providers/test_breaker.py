@@ -19,7 +19,7 @@ from fileplane.settings import Settings
 from fileplane.testing.clock import ManualClock
 from fileplane.testing.fake_provider import Fault, fake_provider
 from support.polling import eventually_async
-from support.server import free_port
+from support.ports import free_port
 
 DEAD = "https://dead.example:443"
 OWN, OTHER = ({"Authorization": Secret(f"Bearer sk-{name}")} for name in ("own-credential", "other-credential"))

@@ -20,7 +20,7 @@ from fileplane.settings import Settings, SettingsError
 from fileplane.testing.fake_provider import FakeProvider, Fault, fake_provider
 from fileplane.testing.provider_world import SECRET, assert_tells_no_secret
 from support.polling import eventually_async
-from support.server import free_port
+from support.ports import free_port
 
 KEY = {"Authorization": Secret(f"Bearer {SECRET}")}
 ALLOWED = ("127.0.0.1",)

@@ -23,7 +23,8 @@ from fileplane.secrets.values import Secret
 from fileplane.setting_sources import load_settings
 from fileplane.settings import Settings, SettingsError
 from fileplane.testing.fake_provider import FakeProvider, fake_provider
-from support.server import fileplane_environment, free_port
+from support.ports import free_port
+from support.server import fileplane_environment
 
 EXAMPLES: Mapping[str, object] = {
     "base_url": "https://eu.example.com/v1", "max_bytes": "1 GB", "max_bytes_of": {"batch": "100 MB"}, "purposes": ["batch", "evals"],

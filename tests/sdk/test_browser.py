@@ -10,7 +10,8 @@ from typing import Any
 from sdk.processes import NODE, run
 from support.debian import require_program
 from support.part_uploads import settled
-from support.server import RunningServer, free_port, running_server
+from support.ports import free_port
+from support.server import RunningServer, running_server
 
 SIZE = 1_000_000
 SECONDS = 300

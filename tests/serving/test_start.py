@@ -16,10 +16,10 @@ import pytest
 
 from support.expect import assert_file, assert_openai_error
 from support.polling import eventually
+from support.ports import free_port
 from support.server import (
     RunningServer,
     fileplane_environment,
-    free_port,
     run_fileplane,
     running_server,
     start_server,

@@ -17,7 +17,7 @@ from aiohttp import web
 from yarl import URL
 
 from support.polling import eventually_async
-from support.server import free_port
+from support.ports import free_port
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade"})
 PARTS = re.compile(r"POST /v1/uploads/[^/]+/parts")

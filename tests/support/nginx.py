@@ -14,7 +14,7 @@ from pathlib import Path
 from support.debian import require_program
 from support.documents import read
 from support.polling import eventually
-from support.server import free_port
+from support.ports import free_port
 
 _SECONDS = 20
 

@@ -6,9 +6,7 @@ import importlib.util
 import json
 import os
 import platform
-import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +18,8 @@ from pathlib import Path
 import httpx2
 
 from support.limits import skip_or_fail
-from support.server import fileplane_environment, free_port
+from support.ports import GRPC_OFFSET, free_port, port_with_grpc
+from support.server import fileplane_environment
 
 READY_SECONDS = 60
 BUCKET = "fileplane"
@@ -32,9 +31,6 @@ AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZ
 S3_ENVIRONMENT = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_EC2_METADATA_DISABLED": "true"}
 """Where an S3 client finds the credentials."""
 _AZURITE = Path(__file__).parent.parent / "object_stores" / "node" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-_GRPC_OFFSET = 10_000
-_LOWEST_PORT = 10_000
-_ports_given: set[int] = set()
 
 
 @dataclass
@@ -97,34 +93,10 @@ def program(name: str, package: str) -> str:
     return str(path)
 
 
-def port_with_grpc() -> int:
-    """A free port of which the one that SeaweedFS adds for gRPC is free as well; nobody else in this run of the tests gets either.
-
-    The ports are from 10000 and those for gRPC from 20000, all below those that Linux gives to clients and to whoever asks for any: none
-    of these takes one before it is listened on.
-    """
-    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    while True:
-        port = _LOWEST_PORT + secrets.randbelow(_GRPC_OFFSET // processes) * processes + own
-        if port not in _ports_given and _is_free(port) and _is_free(port + _GRPC_OFFSET):
-            _ports_given.add(port)
-            return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
 def grpc_sockets(*ports: int) -> list[Path]:
     """What SeaweedFS makes in a folder that cannot be chosen, for its servers with these ports."""
     roles = ("master", "volume", "filer", "s3")
-    return [Path(f"/tmp/seaweedfs-{role}-grpc-{port + _GRPC_OFFSET}.sock") for role in roles for port in ports]
+    return [Path(f"/tmp/seaweedfs-{role}-grpc-{port + GRPC_OFFSET}.sock") for role in roles for port in ports]
 
 
 def write_s3_identities(path: Path) -> None:

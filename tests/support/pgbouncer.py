@@ -12,8 +12,8 @@ import psycopg
 
 from support.debian import require_program
 from support.polling import eventually
+from support.ports import free_port
 from support.postgres import PostgresServer, as_somebody, opened_to_somebody
-from support.server import free_port
 
 _CONFIGURATION = """
 [databases]

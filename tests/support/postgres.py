@@ -18,7 +18,7 @@ import psycopg
 
 from support.limits import skip_or_fail
 from support.polling import eventually
-from support.server import free_port
+from support.ports import free_port
 
 _START_SECONDS = 30.0
 _NUMBERS = count(1)

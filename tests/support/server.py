@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,17 +17,12 @@ import httpx2
 import psutil
 
 from support.polling import eventually
+from support.ports import free_port
 
 READY_SECONDS = 30
 STOP_SECONDS = 30
 ENGINES = {"FILEPLANE_DATABASE_URL", "FILEPLANE_BLOB_STORE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_EC2_METADATA_DISABLED"}
 """What commands beside a server have to be told of it when its files and records are elsewhere."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.server import RunningServer, fileplane_environment, free_port, wait_until_ready
+from support.ports import free_port
+from support.server import RunningServer, fileplane_environment, wait_until_ready
 
 REFUSAL_SECONDS = 15
 SHOWN_KEY = re.compile(r"\bfpk_[0-9A-Za-z]{43}\b")

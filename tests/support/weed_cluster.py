@@ -11,17 +11,9 @@ from pathlib import Path
 
 import httpx2
 
-from support.object_servers import (
-    READY_SECONDS,
-    S3_ENVIRONMENT,
-    grpc_sockets,
-    make_s3_bucket,
-    port_with_grpc,
-    program,
-    s3_location,
-    write_s3_identities,
-)
+from support.object_servers import READY_SECONDS, S3_ENVIRONMENT, grpc_sockets, make_s3_bucket, program, s3_location, write_s3_identities
 from support.polling import eventually
+from support.ports import port_with_grpc
 from support.server import fileplane_environment
 
 VOLUME_SERVERS = 3
