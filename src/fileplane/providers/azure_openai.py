@@ -9,14 +9,14 @@ the newer one is documented to have uploads in parts
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from fileplane.catalog import JobKind
-from fileplane.errors import InvalidValue, ProviderRefused
+from fileplane.errors import InvalidValue
 from fileplane.providers.access import Access, base_url_of, missing_credential
 from fileplane.providers.base import (
     ByteRange,
@@ -40,8 +40,6 @@ from fileplane.providers.part_uploads import NewPartUpload, PartBody, RemotePart
 from fileplane.providers.remote_jobs import JobAction, JobRecords, RecordsPage, RemoteJob, RemoteJobPage, RemoteJobQuery
 from fileplane.secrets.values import Secret
 
-T = TypeVar("T")
-
 CLASSIC_VERSION: Final = "2024-10-21"
 """Of the classic API, where a target names none."""
 _MIB: Final = 1 << 20
@@ -49,7 +47,6 @@ _RESOURCE: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(?:-preview)?")
 _CLIENT: Final = ("azure_entra_tenant_id", "azure_entra_client_id", "azure_entra_client_secret")
 _MODE: Final = "x-portkey-azure-auth-mode"
-_UNAUTHORISED: Final = 401
 _AT_V1: Final = frozenset({"v1", "preview"})
 _TUNING_STATUSES: Final = {"notRunning": "queued", "pending": "queued", "creating": "validating_files", "canceled": "cancelled"}
 _STATUSES: Final = {JobKind.FINE_TUNING: _TUNING_STATUSES}
@@ -102,77 +99,64 @@ class _AzureOpenAI(OpenAIShaped):
 
     async def upload(self, target: Target, upload: RemoteUpload) -> RemoteFile:
         """See the protocol."""
-        return await self._renewing(target, partial(super().upload, target, upload), again=False)
+        return await self._tokens.renewing(identity_of(target), partial(super().upload, target, upload), again=False)
 
     async def list(self, target: Target, query: RemoteQuery) -> RemotePage:
         """See the protocol."""
-        return await self._renewing(target, partial(super().list, target, query))
+        return await self._tokens.renewing(identity_of(target), partial(super().list, target, query))
 
     async def get(self, target: Target, file_id: str) -> RemoteFile:
         """See the protocol."""
-        return await self._renewing(target, partial(super().get, target, file_id))
+        return await self._tokens.renewing(identity_of(target), partial(super().get, target, file_id))
 
     @asynccontextmanager
     async def open(self, target: Target, file_id: str, span: ByteRange | None = None) -> AsyncIterator[RemoteContent]:
         """See the protocol."""
         opened = super().open
         async with AsyncExitStack() as stack:
-            yield await self._renewing(target, lambda: stack.enter_async_context(opened(target, file_id, span)))
+            yield await self._tokens.renewing(identity_of(target), lambda: stack.enter_async_context(opened(target, file_id, span)))
 
     async def delete(self, target: Target, file_id: str) -> None:
         """See the protocol."""
-        await self._renewing(target, partial(super().delete, target, file_id))
+        await self._tokens.renewing(identity_of(target), partial(super().delete, target, file_id))
 
     async def create_job(self, target: Target, kind: JobKind, document: Mapping[str, Any]) -> RemoteJob:
         """See the protocol."""
-        return await self._renewing(target, partial(super().create_job, target, kind, document))
+        return await self._tokens.renewing(identity_of(target), partial(super().create_job, target, kind, document))
 
     async def get_job(self, target: Target, kind: JobKind, job_id: str) -> RemoteJob:
         """See the protocol."""
-        return await self._renewing(target, partial(super().get_job, target, kind, job_id))
+        return await self._tokens.renewing(identity_of(target), partial(super().get_job, target, kind, job_id))
 
     async def list_jobs(self, target: Target, kind: JobKind, query: RemoteJobQuery) -> RemoteJobPage:
         """See the protocol."""
-        return await self._renewing(target, partial(super().list_jobs, target, kind, query))
+        return await self._tokens.renewing(identity_of(target), partial(super().list_jobs, target, kind, query))
 
     async def act_on_job(self, target: Target, kind: JobKind, job_id: str, action: JobAction) -> RemoteJob:
         """See the protocol."""
-        return await self._renewing(target, partial(super().act_on_job, target, kind, job_id, action))
+        return await self._tokens.renewing(identity_of(target), partial(super().act_on_job, target, kind, job_id, action))
 
     async def job_records(self, target: Target, job_id: str, records: JobRecords, query: RemoteJobQuery) -> RecordsPage:
         """See the protocol."""
-        return await self._renewing(target, partial(super().job_records, target, job_id, records, query))
+        return await self._tokens.renewing(identity_of(target), partial(super().job_records, target, job_id, records, query))
 
     async def create_upload(self, target: Target, new: NewPartUpload) -> RemotePartUpload:
         """See the protocol."""
-        return await self._renewing(target, partial(super().create_upload, target, new))
+        return await self._tokens.renewing(identity_of(target), partial(super().create_upload, target, new))
 
     async def add_part(self, target: Target, upload_id: str, part: PartBody) -> RemotePart:
         """See the protocol."""
-        return await self._renewing(target, partial(super().add_part, target, upload_id, part), again=False)
+        return await self._tokens.renewing(identity_of(target), partial(super().add_part, target, upload_id, part), again=False)
 
     async def complete_upload(
         self, target: Target, upload_id: str, part_ids: Sequence[str], md5: str | None, size: int | None = None
     ) -> RemotePartUpload:
         """See the protocol."""
-        return await self._renewing(target, partial(super().complete_upload, target, upload_id, part_ids, md5, size))
+        return await self._tokens.renewing(identity_of(target), partial(super().complete_upload, target, upload_id, part_ids, md5, size))
 
     async def cancel_upload(self, target: Target, upload_id: str) -> RemotePartUpload:
         """See the protocol."""
-        return await self._renewing(target, partial(super().cancel_upload, target, upload_id))
-
-    async def _renewing(self, target: Target, call: Callable[[], Awaitable[T]], *, again: bool = True) -> T:
-        identity = identity_of(target)
-        kept = None if identity is None else self._tokens.kept(identity)
-        try:
-            return await call()
-        except ProviderRefused as error:
-            if identity is None or kept is None or error.status != _UNAUTHORISED:
-                raise
-            self._tokens.drop(identity, kept)
-            if not again:
-                raise
-        return await call()
+        return await self._tokens.renewing(identity_of(target), partial(super().cancel_upload, target, upload_id))
 
 
 def dialect_of(target: Target) -> Dialect:

@@ -9,13 +9,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
-from fileplane.errors import UpstreamTimeout
+from fileplane.errors import ProviderRefused, UpstreamTimeout
 from fileplane.secrets.values import Secret
 
 I = TypeVar("I")  # noqa: E741 - an identity
+T = TypeVar("T")
 
 _LONGEST_KEPT_SECONDS: Final = 86_400.0
 _MOST_KEPT: Final = 1_000
+_UNAUTHORISED: Final = 401
 
 
 @dataclass(slots=True)
@@ -97,3 +99,16 @@ class KeptTokens(Generic[I]):
         kept = self._kept.get(self._key_of(identity))
         if kept is not None and kept.token is token:
             kept.token = None
+
+    async def renewing(self, identity: I | None, call: Callable[[], Awaitable[T]], *, again: bool = True) -> T:
+        """What ``call`` gives. A kept token that is refused is dropped, and ``call`` made once more; not if it can be made only once."""
+        kept = None if identity is None else self.kept(identity)
+        try:
+            return await call()
+        except ProviderRefused as error:
+            if identity is None or kept is None or error.status != _UNAUTHORISED:
+                raise
+            self.drop(identity, kept)
+            if not again:
+                raise
+        return await call()

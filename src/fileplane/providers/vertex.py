@@ -7,13 +7,13 @@ are made for batches or fine-tuning are sent in Vertex AI's form of a line, and 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from fileplane.errors import FileNotFound, InvalidRange, InvalidValue, MissingParameter, ProviderRefused, UpstreamAnswerInvalid
+from fileplane.errors import FileNotFound, InvalidRange, InvalidValue, MissingParameter, UpstreamAnswerInvalid
 from fileplane.providers.access import Access, base_url_of, missing_credential
 from fileplane.providers.answers import answer_of, media_type_of
 from fileplane.providers.base import (
@@ -46,8 +46,6 @@ from fileplane.providers.vertex_upload import ObjectUpload
 from fileplane.providers.without_jobs import WithoutJobs
 from fileplane.secrets.values import Secret
 
-T = TypeVar("T")
-
 AS_IT_IS: Final = "upload"
 """The ``file_purpose`` of what is neither translated on its way there nor back."""
 TRANSLATED: Final = frozenset({"batch", "fine-tune"})
@@ -56,7 +54,6 @@ MODEL_HEADER: Final = "x-portkey-provider-model"
 _JSONL: Final = "application/jsonl"
 _SERVED: Final = (200, 206)
 _RANGE_NOT_SATISFIABLE: Final = 416
-_UNAUTHORISED: Final = 401
 
 VERTEX: Final = Dialect(
     name="vertex-ai",
@@ -109,7 +106,7 @@ class VertexAI(WithoutJobs):
                         await stack.enter_async_context(aclosing(generator))
                 return await ObjectUpload(self._egress, target, access, place, description).send(sent)
 
-        file = await self._renewing(target, call, again=False)
+        file = await self._tokens.renewing(identity_of(target), call, again=False)
         return replace(file, filename=file.filename or upload.filename, purpose=upload.purpose, transformed=model is not None)
 
     async def list(self, target: Target, query: RemoteQuery) -> RemotePage:
@@ -129,7 +126,7 @@ class VertexAI(WithoutJobs):
                 return await answer_of(target, access, response, MOST_LIST_BYTES)
 
         limit = query.limit or dialect.capabilities.default_list_limit
-        return await self._renewing(target, lambda: page_of_bucket(bucket, fetch, query, limit))
+        return await self._tokens.renewing(identity_of(target), lambda: page_of_bucket(bucket, fetch, query, limit))
 
     async def get(self, target: Target, file_id: str) -> RemoteFile:
         """See the protocol. What a batch has written is translated when it is read, so that nobody knows its size."""
@@ -141,7 +138,7 @@ class VertexAI(WithoutJobs):
                 await check_found(target, dialect, access, response, partial(FileNotFound, file_id))
                 return file_of(await answer_of(target, access, response, MOST_ANSWER_BYTES), place.bucket)
 
-        file = await self._renewing(target, call)
+        file = await self._tokens.renewing(identity_of(target), call)
         if file.id != place.id:
             raise UpstreamAnswerInvalid("The provider describes another object than the one that was asked for.")
         return replace(file, bytes=None, transformed=True) if _is_translated(target, place) else file
@@ -155,7 +152,9 @@ class VertexAI(WithoutJobs):
         translated = _is_translated(target, place)
         asked = span if dialect.capabilities.ranges and not translated else None
         async with AsyncExitStack() as stack:
-            content = await self._renewing(target, lambda: stack.enter_async_context(self._opened(target, dialect, place, file_id, asked)))
+            content = await self._tokens.renewing(
+                identity_of(target), lambda: stack.enter_async_context(self._opened(target, dialect, place, file_id, asked))
+            )
             yield _Translated(content, target.fields.get("provider_model")) if translated else content
 
     @asynccontextmanager
@@ -184,7 +183,7 @@ class VertexAI(WithoutJobs):
             async with self._egress.call(request_to(target, access, "DELETE", access.url(object_path(place)))) as response:
                 await check_found(target, dialect, access, response, partial(FileNotFound, file_id))
 
-        await self._renewing(target, call)
+        await self._tokens.renewing(identity_of(target), call)
 
     async def _access_to(self, target: Target, dialect: Dialect) -> Access:
         identity = identity_of(target)
@@ -194,20 +193,6 @@ class VertexAI(WithoutJobs):
             raise missing_credential(dialect.title)
         secret_headers = {} if token is None else {"Authorization": Secret(f"Bearer {token.reveal()}")}
         return Access(base_url_of(target, dialect.base_url), secret_headers)
-
-    async def _renewing(self, target: Target, call: Callable[[], Awaitable[T]], *, again: bool = True) -> T:
-        """A kept token that is refused is dropped; what is no upload is then called once more."""
-        identity = identity_of(target)
-        kept = None if identity is None else self._tokens.kept(identity)
-        try:
-            return await call()
-        except ProviderRefused as error:
-            if identity is None or kept is None or error.status != _UNAUTHORISED:
-                raise
-            self._tokens.drop(identity, kept)
-            if not again:
-                raise
-        return await call()
 
 
 class _Translated:
