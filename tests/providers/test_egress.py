@@ -440,3 +440,29 @@ async def test_once_an_answer_has_begun_nothing_more_is_sent():
         async with egress.call(request) as response:
             assert (response.status, await response.read(10)) == (413, b"no")
     assert taken < 1 << 20
+
+
+@pytest.mark.parametrize("comes_whole", [True, False], ids=["whole with its head", "in two pieces"])
+async def test_an_answer_is_read_up_to_a_bound_however_it_comes(comes_whole: bool):
+    asked_for_the_rest = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n" + (b"0123456789" if comes_whole else b"01234"))
+        if not comes_whole:
+            await asked_for_the_rest.wait()
+            writer.write(b"56789")
+        await writer.drain()
+
+    async with listening(answer) as port, new_egress() as egress:
+        for most in (10, 9):
+            asked_for_the_rest.clear()
+            async with egress.call(EgressRequest("GET", f"http://127.0.0.1:{port}/")) as response:
+                reading = asyncio.create_task(response.read(most))
+                await asyncio.sleep(0)
+                asked_for_the_rest.set()
+                if most == 10:
+                    assert await reading == b"0123456789"
+                    continue
+                with pytest.raises(UpstreamAnswerInvalid, match="too large"):
+                    await reading

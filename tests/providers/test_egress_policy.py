@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fileplane.errors import InvalidValue
-from fileplane.providers.egress_policy import EgressPolicy, parse_base_url, place_of
+from fileplane.providers.egress_policy import EgressPolicy, Place, parse_base_url, place_of
 from fileplane.setting_sources import load_settings
 from fileplane.settings import SettingsError
 
@@ -203,6 +206,42 @@ def test_a_base_url_is_brought_into_one_form(text: str, url: str):
 def test_what_can_be_refused_without_asking_a_resolver_is(url: str):
     with pytest.raises(InvalidValue, match="egress_allow"):
         EgressPolicy().check_place(place_of(url))
+
+
+def place_or_refusal(find: Callable[[], Place]) -> tuple[object, ...]:
+    """What is found, without its path, or what is said instead."""
+    try:
+        place = find()
+    except InvalidValue as error:
+        return (error.message, error.param)
+    return (place.scheme, place.host, place.port)
+
+
+def checked_place(policy: EgressPolicy, url: str) -> Place:
+    place = place_of(url)
+    policy.check_place(place)
+    return place
+
+
+@given(
+    scheme=st.sampled_from(["https://", "http://", "HTTPS://", "http:/", "http:", "ftp://", "//", ""]),
+    authority=st.sampled_from(
+        ["api.example.com", "api.example.com:8443", "API.example.com.", "x:", "x:0", "x:99999", "me@x", "127.0.0.1", "10.0.0.1", "[::1]",
+         "[::1", "0x7f.1", "169.254.169.254", ""]
+    ),
+    tail=st.text("/?#@:.\\%[]a ", max_size=8),
+)  # fmt: skip
+def test_where_a_call_goes_is_read_alike_whether_its_origin_is_remembered_or_not(scheme: str, authority: str, tail: str):
+    policy = EgressPolicy(("10.0.0.0/8",))
+    url = scheme + authority + tail
+    for _ in range(2):
+        assert place_or_refusal(lambda: policy.origin_of(url)) == place_or_refusal(lambda: checked_place(policy, url))
+
+
+def test_nothing_that_follows_an_origin_is_remembered():
+    policy = EgressPolicy()
+    places = {id(policy.origin_of(f"https://api.example.com{after}")) for after in ("/v1/files/a", "/v1/files/b", "?signature=c", "")}
+    assert len(places) == 1
 
 
 @pytest.mark.parametrize("rule", ["*", "*.", "http://x", "a b", "10.0.0.0/33", "x/24", "1.2.3", "*.*.x", "a..b", "-", "[::1]", "0x7f.1"])

@@ -8,7 +8,7 @@ from typing import Final
 from fileplane.errors import FileplaneError, UpstreamError
 from fileplane.http.call import Call
 
-_TRACE_ID: Final = re.compile(r"[\x21-\x7e]{1,256}")
+_TRACE_ID: Final = re.compile(rb"[\x21-\x7e]{1,256}")
 
 
 def tell(call: Call) -> None:
@@ -17,17 +17,21 @@ def tell(call: Call) -> None:
     if call.route.remote is None or not call.goes_to_provider or state.get("route_told"):
         return
     state["route_told"] = True
-    trace = call.route.remote.trace
-    sent = call.request.headers.get("x-portkey-trace-id", "")
-    said = {
-        "x-portkey-last-used-option-index": trace.path,
-        "x-portkey-retry-attempt-count": str(trace.repetitions),
-        "x-portkey-trace-id": sent if _TRACE_ID.fullmatch(sent) else state["request_id"],
-        "x-portkey-provider": trace.provider,
-    }
+    trace, answer_headers = call.route.remote.trace, state["answer_headers"]
+    answer_headers += [
+        (b"x-portkey-last-used-option-index", trace.path.encode("latin-1", "replace")),
+        (b"x-portkey-retry-attempt-count", b"%d" % trace.repetitions),
+        (b"x-portkey-trace-id", _trace_id(call) or state["request_id"].encode()),
+        (b"x-portkey-provider", trace.provider.encode("latin-1", "replace")),
+    ]
     if trace.heard is not None and trace.heard.request_id is not None:
-        state["provider_request_id"] = said["x-fileplane-provider-request-id"] = trace.heard.request_id
-    state["answer_headers"] += [(name.encode(), value.encode("latin-1", "replace")) for name, value in said.items()]
+        state["provider_request_id"] = trace.heard.request_id
+        answer_headers.append((b"x-fileplane-provider-request-id", trace.heard.request_id.encode("latin-1", "replace")))
+
+
+def _trace_id(call: Call) -> bytes | None:
+    sent = next((value for name, value in call.request.scope["headers"] if name == b"x-portkey-trace-id"), None)
+    return sent if sent is not None and _TRACE_ID.fullmatch(sent) else None
 
 
 def name_provider(call: Call, error: FileplaneError) -> None:

@@ -13,6 +13,7 @@ from starlette.types import Scope as AsgiScope
 from fileplane import errors
 from fileplane.access import Scope
 from fileplane.control.authority import require_scope
+from fileplane.control.routes import NATIVE
 from fileplane.errors import FileNotFound, FileplaneError, MethodNotAllowed, RouteNotFound
 from fileplane.http import audit_handlers as audit
 from fileplane.http import capability_handlers as capability
@@ -275,12 +276,12 @@ class _Endpoint:
             scope["state"]["principal"] = caller
             await self._services.request_limits.admit(caller, scope["state"]["answer_headers"])
             require_scope(caller, operation.scope, *operation.or_scopes)
-        call = Call(request, self._services, caller)
+        route = NATIVE
         if caller is not None and routed:
             routes = self._services.routes
             find = routes.find_own(headers, scope["path"]) if passthrough else routes.find(headers, caller, scope["path"])
-            call = replace(call, route=await find)
-        await _answer(operation, call, scope, receive, send)
+            route = await find
+        await _answer(operation, Call(request, self._services, caller, route), scope, receive, send)
 
 
 def _method_of_tus(scope: AsgiScope) -> str:

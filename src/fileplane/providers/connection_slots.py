@@ -34,9 +34,9 @@ class Slot:
 
     async def take(self, seconds: float) -> None:
         """Waits for it. Raises TimeoutError when none comes free within ``seconds``; then, or cancelled, there is nothing to leave."""
-        wanted = (self._callers.speak_of(self._caller), self._hosts.speak_of(self._host), self._total)
+        wanted = of_caller, of_host, total = (self._callers.speak_of(self._caller), self._hosts.speak_of(self._host), self._total)
         try:
-            if any(semaphore.locked() for semaphore in wanted):
+            if of_caller.locked() or of_host.locked() or total.locked():
                 async with asyncio.timeout(seconds):
                     await self._take_all(wanted)
             else:

@@ -23,7 +23,7 @@ from fileplane.errors import FileplaneError, UpstreamAnswerInvalid, UpstreamBusy
 from fileplane.providers.breaker import Breaker
 from fileplane.providers.connection_slots import ConnectionSlots, Slot
 from fileplane.providers.egress_addresses import Lookup, SystemLookup, checked_addresses
-from fileplane.providers.egress_policy import EgressPolicy, Place, place_of, refused
+from fileplane.providers.egress_policy import EgressPolicy, Place, refused
 from fileplane.providers.egress_request import EgressRequest
 from fileplane.providers.egress_response import EgressResponse, fail
 from fileplane.providers.egress_sessions import WIRE, Sessions, Wire
@@ -112,8 +112,9 @@ class Egress:
 
     async def answer(self, request: EgressRequest, ends_at: float) -> tuple[aiohttp.ClientResponse, Wire, Slot]:
         """The head of an answer, whatever its status, and what holds its connection; for :class:`EgressCall` alone, which closes them."""
-        place = place_of(request.url)
-        await self._check(place)
+        place = self._policy.origin_of(request.url)
+        if self._proxy is not None and place.address is None:
+            await self._check_behind_proxy(place)
         headers = checked_headers(request.headers, request.secret_headers)
         now = asyncio.get_running_loop().time()
         head_by = min(ends_at, now + (request.head_seconds or self._settings.egress_total_seconds))
@@ -128,17 +129,15 @@ class Egress:
                 slot.leave()
                 raise
 
-    async def _check(self, place: Place) -> None:
-        self._policy.check_place(place)
-        if self._proxy is not None and place.address is None:
-            try:
-                async with asyncio.timeout(self._settings.egress_connect_seconds):
-                    addresses = await self._lookup(place.host, place.port)
-            except (OSError, TimeoutError) as error:
-                if place.plain and not self._policy.names(place.host):
-                    raise refused() from error
-                return
-            checked_addresses(self._policy, place.host, addresses, plain=place.plain)
+    async def _check_behind_proxy(self, place: Place) -> None:
+        try:
+            async with asyncio.timeout(self._settings.egress_connect_seconds):
+                addresses = await self._lookup(place.host, place.port)
+        except (OSError, TimeoutError) as error:
+            if place.plain and not self._policy.names(place.host):
+                raise refused() from error
+            return
+        checked_addresses(self._policy, place.host, addresses, plain=place.plain)
 
     async def _take(self, slot: Slot, given: float) -> None:
         own = self._settings.egress_connect_seconds

@@ -30,6 +30,7 @@ _LONGEST_URL: Final = 2_048
 _URL_CHARACTERS: Final = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+")
 _HOST: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
 _NUMERIC: Final = re.compile(r"(?:0x[0-9a-f]*|\d+)(?:\.(?:0x[0-9a-f]*|\d+))*")
+_ORIGIN: Final = re.compile(r"https?://[^/?#]*")
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9._~@:=+-]+)*/?")
 _LONGEST_HOST: Final = 253
 _REMEMBERED: Final = 256
@@ -103,9 +104,13 @@ def place_of(text: str, *, param: str = CUSTOM_HOST) -> Place:
     return Place(scheme, _host(host, param), port or (80 if scheme == "http" else 443), parts.path.rstrip("/"))
 
 
-def _split(text: str, param: str) -> SplitResult:
+def _check_characters(text: str, param: str) -> None:
     if len(text) > _LONGEST_URL or not _URL_CHARACTERS.fullmatch(text):
         raise _no_url(param, "is too long, or has characters that no URL has")
+
+
+def _split(text: str, param: str) -> SplitResult:
+    _check_characters(text, param)
     try:
         parts = urlsplit(text)
     except ValueError as error:
@@ -156,6 +161,7 @@ class EgressPolicy:
     """The rules of ``egress_allow``, as :mod:`fileplane.settings` has checked them."""
 
     def __init__(self, rules: Iterable[str] = ()) -> None:
+        self._allowed_origin = lru_cache(maxsize=_REMEMBERED)(self._allowed)
         self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
         self._hosts: set[str] = set()
         self._suffixes: list[str] = []
@@ -171,6 +177,20 @@ class EgressPolicy:
     def names(self, host: str) -> bool:
         """Whether a rule names the host, which then may be anywhere and speak plain HTTP."""
         return host in self._hosts or any(host.endswith(suffix) for suffix in self._suffixes)
+
+    def origin_of(self, url: str) -> Place:
+        """Where a call of ``url`` goes, if it may; the path may be missing. Raises as :func:`place_of` and :meth:`check_place`.
+
+        Asked of every call, and so remembered of the last origins. What follows an origin, which may be a signature, is not kept.
+        """
+        _check_characters(url, CUSTOM_HOST)
+        origin = _ORIGIN.match(url)
+        return self._allowed(url) if origin is None else self._allowed_origin(origin[0])
+
+    def _allowed(self, url: str) -> Place:
+        place = place_of(url)
+        self.check_place(place)
+        return place
 
     def check_place(self, place: Place) -> None:
         """What can be said before a name is resolved. Raises :class:`~fileplane.errors.InvalidValue`."""

@@ -45,12 +45,19 @@ class EgressResponse:
 
     async def read(self, most: int) -> bytes:
         """The whole body. Raises :class:`~fileplane.errors.UpstreamAnswerInvalid` when it has more than ``most`` bytes."""
+        content = self._response.content
+        if content.is_eof() and content.exception() is None and not self.encoded:
+            # A small answer has come whole with its head: there is nothing to wait for.
+            return self._bounded(content.read_nowait(), most)
         received = bytearray()
         async for piece in self:
-            received += piece
-            if len(received) > most:
-                raise self._request.unusable("The provider's answer is too large.")
+            received += self._bounded(piece, most - len(received))
         return bytes(received)
+
+    def _bounded(self, received: bytes, most: int) -> bytes:
+        if len(received) > most:
+            raise self._request.unusable("The provider's answer is too large.")
+        return received
 
     async def _raw(self) -> AsyncIterator[bytes]:
         content, loop = self._response.content, asyncio.get_running_loop()

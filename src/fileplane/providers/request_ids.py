@@ -25,7 +25,10 @@ def request_id_of(headers: Mapping[str, str], secrets: Iterable[Secret]) -> str 
     """The first of an answer's ids that can be passed on: one word, not too long, and not a secret that came back. Names in lower case."""
     known = list(secrets)
     for name in _HEADERS:
-        value = headers.get(name, "").strip()
+        value = headers.get(name)
+        if value is None:
+            continue
+        value = value.strip()
         if _ID.fullmatch(value) and cleaned(value, known) == value:
             return value
     return None

@@ -28,6 +28,8 @@ def inherit(above: Target, target: Target) -> Target:
 
 def inherited_options(above: Options, own: Options) -> Options:
     """The own value wins, wholly; of metadata, parameters and file options, name by name."""
+    if above is NOTHING.options:
+        return own
     return Options(
         retry=above.retry if own.retry is None else own.retry,
         request_timeout_ms=above.request_timeout_ms if own.request_timeout_ms is None else own.request_timeout_ms,

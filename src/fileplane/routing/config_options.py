@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ MOST_FORWARDED: Final = 50
 MOST_METADATA: Final = 64
 LONGEST_METADATA: Final = 1_024
 """In characters, of a value."""
+_REMEMBERED_URLS: Final = 256
 
 NEVER_FORWARDED: Final = frozenset({
     "api-key", "authorization", "connection", "content-encoding", "content-length", "content-type", "cookie", "expect", "forwarded",
@@ -77,20 +79,33 @@ def _custom_host(reader: ObjectReader) -> str | None:
 def what_is_wrong_with_url(url: str) -> str | None:
     """Why ``url`` cannot be a provider's base, or None. Whether it may be called is for the egress policy to say."""
     try:
+        _require_base_url(url)
+    except _NoBaseUrl as error:
+        return str(error)
+    return None
+
+
+class _NoBaseUrl(Exception):
+    """The message says why, and what to write instead."""
+
+
+@lru_cache(maxsize=_REMEMBERED_URLS)
+def _require_base_url(url: str) -> None:
+    """Asked of every request with a host of its own. Nothing is remembered of what is refused, which may be long, or hold a password."""
+    try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        return "This is no URL. Write one such as 'https://llm.example.com/v1'."
+    except ValueError as error:
+        raise _NoBaseUrl("This is no URL. Write one such as 'https://llm.example.com/v1'.") from error
     if parts.scheme not in {"http", "https"}:
-        return "This must be a URL that begins with https:// or http://."
+        raise _NoBaseUrl("This must be a URL that begins with https:// or http://.")
     if "@" in parts.netloc:
-        return "The URL must not hold a user name or password. Put the key into 'api_key'."
+        raise _NoBaseUrl("The URL must not hold a user name or password. Put the key into 'api_key'.")
     if "?" in url or "#" in url:
-        return "The URL must end with its path, without '?' and '#'."
+        raise _NoBaseUrl("The URL must end with its path, without '?' and '#'.")
     after = _AFTER_HOST.fullmatch(parts.path)
     if not _HOST.fullmatch(host) or "\\" in url or after is None or len(url) > LONGEST_URL:
-        return f"The URL must have a plain host, written in ASCII, and at most {LONGEST_URL} characters."
-    return None
+        raise _NoBaseUrl(f"The URL must have a plain host, written in ASCII, and at most {LONGEST_URL} characters.")
 
 
 def _forward_headers(reader: ObjectReader) -> tuple[str, ...] | None:
