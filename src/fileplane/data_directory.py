@@ -208,7 +208,7 @@ async def require_honest_store(settings: Settings) -> None:
     Raises :class:`StartRefused`, :class:`~fileplane.blobs.bucket.BucketUnusable` or :class:`~fileplane.blobs.bucket.LinksImpossible`.
     """
     # Imported here, so that servers with local blobs neither need nor load the libraries.
-    from fileplane.blobs.opening import open_for_probes  # noqa: PLC0415
+    from fileplane.blobs.opening import open_for_probes  # noqa: PLC0415 - see above
 
     examination = open_for_probes(settings.blob_store, deadline_seconds=settings.storage_deadline_seconds)
     try:

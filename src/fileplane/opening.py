@@ -49,7 +49,7 @@ async def open_blobs(settings: Settings) -> AsyncIterator[BlobStore]:
         )
     else:
         # Imported here, so that servers with local blobs neither need nor load the libraries.
-        from fileplane.blobs.opening import open_object_store  # noqa: PLC0415
+        from fileplane.blobs.opening import open_object_store  # noqa: PLC0415 - see above
 
         store = open_object_store(
             settings.blob_store,

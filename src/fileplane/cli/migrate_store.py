@@ -64,7 +64,7 @@ def migrate_store(  # noqa: PLR0913, PLR0917 - each is an option
     named = _named(to_config, to_blob_store)
     plan, moved = asyncio.run(_move(runtime_of(context), settings, named, (yes, allow_missing)))
     if as_json:
-        print_json({"plan": asdict(plan), "moved": None if moved is None else _described(moved)})  # type: ignore[call-overload]
+        print_json({"plan": asdict(plan), "moved": None if moved is None else _described(moved)})  # type: ignore[call-overload]  # a protocol of the fields of a dataclass
         return
     _show_plan(plan)
     if moved is None:

@@ -124,7 +124,7 @@ class MachineKeys:
     def __call__(self) -> AwsKeys | None:
         """The keys as they are now; None where there are none. Raises :class:`~fileplane.errors.CredentialUnavailable`."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - the library is optional, and loads slowly
-        from botocore.session import Session  # noqa: PLC0415
+        from botocore.session import Session  # noqa: PLC0415 - the same
 
         try:
             if self._found is None:

@@ -47,4 +47,4 @@ def checked_addresses(policy: EgressPolicy, host: str, addresses: Sequence[str],
 
 
 def _getaddrinfo(host: str, port: int) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)  # type: ignore[return-value]
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)  # type: ignore[return-value]  # asked for TCP, it gives addresses of IP alone

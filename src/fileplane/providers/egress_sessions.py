@@ -123,7 +123,7 @@ class _Resolver(AbstractResolver):
         self._plain = plain
         self._to_proxy = to_proxy
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:  # noqa: ARG002
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:  # noqa: ARG002 - the library's interface
         addresses = await self._lookup(host, port)
         if not self._to_proxy:
             addresses = checked_addresses(self._policy, host, addresses, plain=self._plain)

@@ -25,7 +25,7 @@ class Watch:
 
     async def __aexit__(self, *error: object) -> None:
         self._active = False
-        await self._scope.__aexit__(*error)  # type: ignore[arg-type]
+        await self._scope.__aexit__(*error)  # type: ignore[arg-type]  # what a with statement gives is passed on as it is
 
     def waits_for_source(self) -> None:
         """For the caller's own bytes, whose deadlines are not ours."""

@@ -91,10 +91,10 @@ class MetadataLifecycleSuite(StoreFixtures):
                 await store.delete_file(project.id, file.id, RETENTION, NOBODY)
                 gone.append(file.id)
         expected = gone[::-1] if newest_first else gone
-        query = {"deleted": True, "purpose": purpose, "newest_first": newest_first}
+        query: dict[str, Any] = {"deleted": True, "purpose": purpose, "newest_first": newest_first}
         assert await ids(store, project, **query) == expected
         assert await ids(store, project, **query, limit=1, after=expected[0]) == [expected[1]]
-        page = await store.list_files(project.id, FileQuery(1, **query))  # type: ignore[arg-type]
+        page = await store.list_files(project.id, FileQuery(1, **query))
         assert (page.has_more, page.total) == (True, 3)
         (file,) = page.files
         assert file.deleted_at is not None

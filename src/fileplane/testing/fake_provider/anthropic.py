@@ -30,7 +30,7 @@ class AnthropicApi:
         self._accounts = accounts
         accounts.keeps_expired = True
 
-    def credential(self, request: RecordedRequest) -> str | None:  # noqa: ARG002
+    def credential(self, request: RecordedRequest) -> str | None:  # noqa: ARG002 - as every flavour
         """In the usual headers; which of both, the version decides."""
         return None
 

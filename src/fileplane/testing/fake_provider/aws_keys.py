@@ -95,8 +95,8 @@ class KeyRing:
 
 def _signature(request: RecordedRequest, signed: Mapping[str, str], service: str, secret: str, body: bytes | None) -> str:
     from botocore.auth import S3SigV4Auth, SigV4Auth  # noqa: PLC0415 - an optional library, and this flavour's alone
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
-    from botocore.credentials import Credentials  # noqa: PLC0415
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - the same
+    from botocore.credentials import Credentials  # noqa: PLC0415 - the same
 
     signer = (S3SigV4Auth if service == "s3" else SigV4Auth)(Credentials("unused", secret), service, REGION)
     again = AWSRequest(request.method, f"http://{request.headers.get('host', '')}{request.target}", dict(signed), body)

@@ -6,10 +6,13 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 _BOUNDARY: Final = re.compile(r"multipart/form-data; boundary=([0-9A-Za-z'()+_,./:=?-]{1,70})")
 _DISPOSITION: Final = re.compile(rb'form-data; name="([^"]+)"(?:; filename="([^"]*)")?')
@@ -38,7 +41,7 @@ async def read_form(content_type: str, body: AsyncIterator[bytes], path: Path) -
         raise BadForm
     with path.open("wb") as file:
         reader = _Reader(file)
-        parser = MultipartParser(match[1].encode(), reader.callbacks())  # type: ignore[arg-type]
+        parser = MultipartParser(match[1].encode(), reader.callbacks())
         try:
             async for piece in body:
                 parser.write(piece)
@@ -61,7 +64,7 @@ class _Reader:
         self._field: str | None = None
         self._text = bytearray()
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> MultipartCallbacks:
         return {
             "on_header_field": self._header_field,
             "on_header_value": self._header_value,

@@ -168,12 +168,12 @@ def openai_error(status: int, message: str, code: str | None, param: str | None)
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def azure_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001
+def azure_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001 - as every error
     """Azure OpenAI's error."""
     return {"error": {"code": code or {404: "notFound", 401: "unauthorized"}.get(status, "invalidPayload"), "message": message}}
 
 
-def anthropic_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001
+def anthropic_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001 - as every error
     """Anthropic's error."""
     kinds = {
         401: "authentication_error",
@@ -186,7 +186,7 @@ def anthropic_error(status: int, message: str, code: str | None, param: str | No
     return {"type": "error", "error": {**error, "details": {"error_code": code}} if code else error, "request_id": "req_011CQFYcrRp7mCHL"}
 
 
-def google_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001
+def google_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001 - as every error
     """Gemini's error."""
     words = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ALREADY_EXISTS"}
     return {"error": {"code": status, "message": message, "status": code or words.get(status, "INTERNAL")}}
@@ -197,11 +197,11 @@ def mistral_error(status: int, message: str, code: str | None, param: str | None
     return {"object": "error", "message": message, "type": "invalid_request_error", "param": param, "code": code or str(status)}
 
 
-def siliconflow_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001
+def siliconflow_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001 - as every error
     """SiliconFlow's error."""
     return message if status == 401 else {"code": 20_012, "message": message, "data": None}
 
 
-def grpc_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001
+def grpc_error(status: int, message: str, code: str | None, param: str | None) -> Any:  # noqa: ARG001 - as every error
     """The error of gRPC."""
     return {"code": {401: 16, 403: 7, 404: 5, 409: 6, 429: 8}.get(status, 3), "message": message, "details": []}

@@ -214,7 +214,7 @@ class S3Api:
             self._accounts.remove(account, name)
         return answer_of(204, b"")
 
-    async def _role(self, request: RecordedRequest, body: AsyncIterator[bytes], credential: str, _fault: Fault | None) -> Answer:  # noqa: ARG002
+    async def _role(self, request: RecordedRequest, body: AsyncIterator[bytes], credential: str, _fault: Fault | None) -> Answer:  # noqa: ARG002 - as every handler
         content = b"".join([piece async for piece in body])
         form = {name: values[0] for name, values in parse_qs(content.decode()).items()}
         try:
