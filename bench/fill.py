@@ -40,7 +40,7 @@ def fill(data_dir: Path, count: int) -> Filled:
     connection = connect(data_dir / DATABASE_NAME)
     try:
         ((project_id, *_),) = connection.execute(_SQL["select_projects"]).fetchall()
-        ((key_id, *_),) = connection.execute(_SQL["select_api_keys"], {"project_id": project_id}).fetchall()
+        ((key_id, *_),) = connection.execute(_SQL["select_api_keys"], {"project_id": project_id, "with_revoked": 0}).fetchall()
         made = _Files(str(project_id), str(key_id), count)
         rows = iter(made)
         for _ in range(0, count, _TRANSACTION):

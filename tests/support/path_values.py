@@ -58,6 +58,14 @@ def deleted(client: httpx2.Client, path: str) -> Values:
     return values
 
 
+def remove(client: httpx2.Client, values: Values) -> None:
+    """Deletes what the values name, or cancels it, as far as it is still there and the client may."""
+    for name in reversed([name for name in values if name in _PLACES]):
+        place = filled(_PLACES[name], values)
+        answer = client.post(f"{place}/cancel") if name in _CANCELLED else client.delete(place)
+        assert answer.status_code < 500, answer.text
+
+
 def is_there(client: httpx2.Client, values: Values) -> bool:
     """Whether what the values name exists for the client."""
     named = [filled(_PLACES[name], values) for name in values if name in _PLACES and name not in _LISTED_ONLY]
@@ -149,3 +157,4 @@ _PLACES = {
     "config_slug": "/configs/{config_slug}",
 }
 _LISTED_ONLY = {"hold_id"}
+_CANCELLED = {"upload_id", "resumable_id"}

@@ -121,8 +121,8 @@ class ApiKeys:
             bounds = (await self._projects.visible(caller, project)).id
         return [
             key
-            for key in await self._store.list_api_keys(bounds)
-            if key.revoked_at is None and _visible(caller, key) and has_scope(caller, scope_of_kind(key.kind, "list"))
+            for key in await self._store.list_api_keys(bounds, with_revoked=False)
+            if _visible(caller, key) and has_scope(caller, scope_of_kind(key.kind, "list"))
         ]
 
     async def get(self, caller: Principal, key_id: str) -> ApiKey:

@@ -101,8 +101,8 @@ class ControlStore(Protocol):
         """Raises :class:`UnknownProject` or, for its default config, :class:`ReferenceMissing`."""
         ...
 
-    async def list_api_keys(self, project_id: str | None = None) -> list[ApiKey]:
-        """The keys of one project or of all, oldest first, revoked and expired ones included."""
+    async def list_api_keys(self, project_id: str | None = None, *, with_revoked: bool = True) -> list[ApiKey]:
+        """The keys of one project or of all, oldest first, expired ones included. Those that were revoked are kept for ever."""
         ...
 
     async def get_api_key(self, key_id: str, project_id: str | None = None) -> ApiKey:

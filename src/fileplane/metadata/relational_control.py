@@ -47,9 +47,9 @@ class RelationalControlStore:
         """See :meth:`ControlStore.create_api_key`."""
         return await self._engine.write(lambda connection: keys.create(connection, new, origin, self._clock.now_ms()))
 
-    async def list_api_keys(self, project_id: str | None = None) -> list[ApiKey]:
+    async def list_api_keys(self, project_id: str | None = None, *, with_revoked: bool = True) -> list[ApiKey]:
         """See :meth:`ControlStore.list_api_keys`."""
-        return await self._engine.read(lambda connection: keys.every(connection, project_id))
+        return await self._engine.read(lambda connection: keys.every(connection, project_id, with_revoked=with_revoked))
 
     async def get_api_key(self, key_id: str, project_id: str | None = None) -> ApiKey:
         """See :meth:`ControlStore.get_api_key`."""

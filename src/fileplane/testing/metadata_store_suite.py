@@ -254,6 +254,8 @@ class MetadataStoreSuite(StoreFixtures):
         revoked = await store.find_api_key(b"hash")
         assert revoked is not None
         assert revoked.key.revoked_at == clock.now_ms() // 1000 - 120
+        assert [one.id for one in await store.list_api_keys()] == [key.id]
+        assert await store.list_api_keys(with_revoked=False) == []
         assert not await store.revoke_api_key(uuid7(0), NOBODY)
 
     async def test_only_the_first_of_racing_first_starts_makes_a_key(self, store: MetadataStore) -> None:

@@ -14,12 +14,12 @@ FROM api_keys JOIN projects ON projects.id = project_id
 WHERE api_keys.id = :id;
 
 -- name: select_api_keys
--- The keys of one project, or of all when :project_id is null.
+-- The keys of one project, or of all when :project_id is null; the revoked ones too when :with_revoked is 1.
 SELECT api_keys.id, project_id, slug, api_keys.name, api_keys.description, hint, kind, user_id, scopes, other_scopes, api_keys.limits,
        api_keys.default_config, api_keys.allow_override, api_keys.default_metadata, api_keys.created_at, api_keys.updated_at, expires_at,
        revoked_at, last_used_at, api_keys.version
 FROM api_keys JOIN projects ON projects.id = project_id
-WHERE :project_id IS NULL OR project_id = :project_id
+WHERE (:project_id IS NULL OR project_id = :project_id) AND (revoked_at IS NULL OR :with_revoked = 1)
 ORDER BY api_keys.created_at, api_keys.id;
 
 -- name: select_key_of_project

@@ -42,9 +42,10 @@ def create(connection: Connection, new: NewApiKey, origin: Origin, now_ms: int) 
     return get(connection, key_id)
 
 
-def every(connection: Connection, project_id: str | None) -> list[ApiKey]:
+def every(connection: Connection, project_id: str | None, *, with_revoked: bool) -> list[ApiKey]:
     """See :meth:`ControlStore.list_api_keys`."""
-    return [_api_key(row) for row in connection.execute(SQL["select_api_keys"], {"project_id": project_id})]
+    wanted = {"project_id": project_id, "with_revoked": int(with_revoked)}
+    return [_api_key(row) for row in connection.execute(SQL["select_api_keys"], wanted)]
 
 
 def get(connection: Connection, key_id: str) -> ApiKey:
