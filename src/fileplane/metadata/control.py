@@ -102,7 +102,10 @@ class ControlStore(Protocol):
         ...
 
     async def list_api_keys(self, project_id: str | None = None, *, with_revoked: bool = True) -> list[ApiKey]:
-        """The keys of one project or of all, oldest first, expired ones included. Those that were revoked are kept for ever."""
+        """The keys of one project or of all, oldest first, expired ones included.
+
+        Without ``with_revoked``, none of those that were revoked: they are kept for ever, and so there are ever more of them.
+        """
         ...
 
     async def get_api_key(self, key_id: str, project_id: str | None = None) -> ApiKey:
