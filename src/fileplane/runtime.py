@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -99,16 +99,18 @@ class ServerRuntime:
         import apsw
 
         from fileplane.clock import SystemClock
+        from fileplane.metadata.base import DatabaseUnusable
+        from fileplane.metadata.older_snapshots import in_newest_schema
         from fileplane.metadata.sqlite import SqliteMetadataStore
 
-        try:
-            store = SqliteMetadataStore(path, SystemClock(), deadline_seconds=_LONG_SECONDS)
-        except apsw.Error as error:
-            raise CommandRefused(f"The database {path} cannot be opened ({error}). Remove the snapshot that it belongs to.") from error
-        try:
+        async with AsyncExitStack() as stack:
+            try:
+                usable = await stack.enter_async_context(in_newest_schema(path))
+                store = SqliteMetadataStore(usable, SystemClock(), deadline_seconds=_LONG_SECONDS)
+            except (apsw.Error, DatabaseUnusable) as error:
+                raise CommandRefused(f"The database {path} cannot be opened ({error}). Remove the snapshot that it belongs to.") from error
+            stack.push_async_callback(store.close)
             yield store
-        finally:
-            await store.close()
 
     @asynccontextmanager
     async def open_blobs(self, root: Path) -> AsyncIterator[BlobStore]:

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Self
@@ -24,6 +25,8 @@ from fileplane.files import durable
 from fileplane.files.backup_directory import BackupFailed, Manifest, opened_for_restore
 from fileplane.files.restore import restore_left_unfinished
 from fileplane.metadata.base import MetadataStore
+from fileplane.metadata.migrations import sqlite_migrations
+from fileplane.metadata.sqlite_engine import _migrate, connect, prepare_database
 from fileplane.model import File
 from fileplane.testing.faults import Fails, NaughtyMetadataStore, Plan
 from support.backups import (
@@ -323,6 +326,52 @@ class Traffic:
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("version", [version for version, _ in sqlite_migrations()[:-1]])
+async def test_a_snapshot_of_every_earlier_version_is_restored_and_kept_beside_newer_ones(store: InProcess, tmp_path: Path, version: int):
+    file = await keep(store, b"of long ago")
+    report = await back_up(store, tmp_path / "backup", keep=2)
+    made_older(tmp_path / "backup", report.manifest, file, version)
+    before = pool_of(tmp_path / "backup")
+    newer = await back_up(store, tmp_path / "backup", keep=2)
+    assert (newer.removed_snapshots, newer.removed_blobs) == ((), 0)
+    assert pool_of(tmp_path / "backup") == before
+    tally = await put_back(tmp_path / "backup", tmp_path / "restored", name=report.manifest.name)
+    assert (tally.whole, tally.problem_count) == ((1, file.bytes), 0)
+    database = tmp_path / "restored" / "fileplane.db"
+    assert sha256(database.read_bytes()) == sha256(database_of(tmp_path / "backup", report.manifest).read_bytes())
+    prepare_database(database)
+    [row] = await rows_of(database)
+    assert (tmp_path / "restored" / "blobs" / row.blob_key).read_bytes() == b"of long ago"
+
+
+def database_of(directory: Path, manifest: Manifest) -> Path:
+    return directory / "snapshots" / manifest.name / "fileplane.db"
+
+
+def made_older(directory: Path, manifest: Manifest, file: File, version: int) -> None:
+    """Puts a database with this file in the place of a snapshot's, as the Fileplane of that schema would have written it."""
+    path = database_of(directory, manifest)
+    path.unlink()
+    connection = connect(path)
+    first, *others = [migration for migration in sqlite_migrations() if migration[0] <= version]
+    _migrate(connection, *first)
+    connection.execute("INSERT INTO projects VALUES (?, 'default', 1)", (file.project_id,))
+    connection.execute(
+        "INSERT INTO api_keys VALUES ('k', ?, 'bootstrap', x'00', 'abcd', 'files.read', 1, 1, NULL, NULL)", (file.project_id,)
+    )
+    connection.execute(
+        "INSERT INTO files VALUES (?, ?, 'user_data', 'f', ?, 't', ?, ?, 1, NULL, 'processed', NULL, 'k', NULL)",
+        (file.project_id, file.id, file.bytes, file.sha256, file.blob_key),
+    )
+    connection.execute("INSERT INTO usage VALUES (?, 'user_data', 1, ?)", (file.project_id, file.bytes))
+    for migration in others:
+        _migrate(connection, *migration)
+    connection.close()
+    content = path.read_bytes()
+    changed = asdict(manifest) | {"schema_version": version, "database_bytes": len(content), "database_sha256": sha256(content)}
+    (path.parent / "manifest.json").write_text(json.dumps(changed))
+
+
 def test_backups_of_a_server_under_load_some_of_them_killed_are_each_restored_whole(tmp_path: Path):
     choice = random.Random(SEED)
     settings = {"deleted_retention_seconds": 1, "janitor_interval_seconds": 1}

@@ -44,7 +44,7 @@ class Runtime(Protocol):
         ...
 
     def open_database(self, path: Path) -> AbstractAsyncContextManager[MetadataStore]:
-        """A database that no server uses, such as a backup's, as it is."""
+        """A database that no server uses, such as a backup's, as it is; one of an older version as a copy in the newest schema."""
         ...
 
     def open_blobs(self, root: Path) -> AbstractAsyncContextManager[BlobStore]:

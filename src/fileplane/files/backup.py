@@ -26,7 +26,7 @@ from fileplane.metadata.base import MetadataStore
 from fileplane.model import KeptFile
 
 OpenDatabase = Callable[[Path], AbstractAsyncContextManager[MetadataStore]]
-"""Opens a database that no server uses, as it is."""
+"""Opens a database that no server uses: as it is, or, where an older version wrote it, as a copy in the newest schema."""
 
 NAMED_PROBLEMS: Final = 1_000
 _EVER: Final = 2**62
