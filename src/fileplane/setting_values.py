@@ -177,8 +177,12 @@ def egress_rules(value: object) -> tuple[str, ...]:
 def database_url(value: object) -> str:
     """A PostgreSQL database, with its credentials and parameters if it wants any."""
     text = value if isinstance(value, str) else ""
-    if not re.fullmatch(r"postgres(?:ql)?://[^\s/]*/[^\s/?#]+(?:\?\S*)?", text):
-        raise ValueError("a URL such as postgresql://fileplane@db.internal/fileplane?sslmode=verify-full")
+    # What has a lone percent sign or bracket in it is a password that nobody has encoded.
+    sound = not re.search(r"%(?![0-9A-Fa-f]{2})", text) and re.fullmatch(r"[^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*", text)
+    if not sound or not re.fullmatch(r"postgres(?:ql)?://[^\s/]*/[^\s/?#]+(?:\?\S*)?", text):
+        raise ValueError(
+            "a URL such as postgresql://fileplane@db.internal/fileplane?sslmode=verify-full, with % in a password written as %25"
+        )
     return text
 
 

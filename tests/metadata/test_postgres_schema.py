@@ -215,3 +215,11 @@ def _schema(postgres: PostgresServer, database: str) -> list[tuple[object, ...]]
         ORDER BY 1, 2, 3
     """
     return postgres.execute(query, database=database)
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:p%zzhunter2@h/db", "postgresql://u:hunter2@[::1/db"])
+def test_a_url_that_cannot_be_read_is_not_repeated(url: str):
+    for prepare in (prepare_postgres, require_current_postgres):
+        with pytest.raises(DatabaseUnusable, match="its URL cannot be read") as caught:
+            prepare(url)
+        assert "hunter2" not in str(caught.value)

@@ -21,7 +21,7 @@ from fileplane.metadata.base import DatabaseUnusable
 from fileplane.metadata.migrations import sqlite_migrations
 from fileplane.metadata.sql import load_statements
 from fileplane.metadata.sqlite import SqliteMetadataStore
-from fileplane.metadata.sqlite_engine import SqliteEngine, _migrate, connect, prepare_database
+from fileplane.metadata.sqlite_engine import SqliteEngine, _migrate, connect, prepare_database, require_current
 from fileplane.metadata.transactions import catalog_files, jobs, projects
 from fileplane.metadata.transactions.catalog_rows import SQL as CATALOG
 from fileplane.metadata.transactions.files import LISTS
@@ -460,3 +460,10 @@ def test_a_damaged_database_is_refused_unchanged(path: Path, damage: bytes) -> N
     with pytest.raises(DatabaseUnusable, match="Restore it from a backup"):
         prepare_database(path)
     assert path.read_bytes() == damage
+
+
+def test_a_database_that_may_not_be_opened_is_not_told_to_be_restored(tmp_path: Path) -> None:
+    (tmp_path / "fileplane.db").mkdir()
+    for prepare in (prepare_database, require_current):
+        with pytest.raises(DatabaseUnusable, match="Is its file system read-only, or does it belong to another user"):
+            prepare(tmp_path / "fileplane.db")

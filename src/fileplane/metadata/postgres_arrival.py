@@ -22,6 +22,7 @@ from fileplane.errors import StorageUnavailable
 from fileplane.metadata.base import DatabaseUnusable
 from fileplane.metadata.move_rows import RowSum, adapted
 from fileplane.metadata.moves import ARRIVED, ARRIVING, OF_THE_MOVE
+from fileplane.metadata.postgres_failures import reason_of
 from fileplane.metadata.postgres_schema import prepare_postgres, require_sound_postgres
 from fileplane.metadata.sqlite_engine import connect
 
@@ -195,9 +196,7 @@ class PostgresArrival:
             ) as connection:
                 yield connection
         except psycopg.Error as error:
-            # The server's first line names its host and what it says; never a password.
-            reason = str(error).strip().partition("\n")[0]
-            raise StorageUnavailable(f"The new database cannot be used: {reason}.") from error
+            raise StorageUnavailable(f"The new database cannot be used: {reason_of(error)}.") from error
 
 
 def _columns_of(connection: Connection) -> dict[str, list[tuple[str, bool]]]:

@@ -32,6 +32,18 @@ def belongs_to_the_connection(error: psycopg.Error) -> bool:
     return isinstance(error, errors.ReadOnlySqlTransaction | errors.InvalidSqlStatementName | errors.DuplicatePreparedStatement)
 
 
+def reason_of(error: psycopg.Error) -> str:
+    """What the server or the network says, in one line and never with a password.
+
+    A URL that cannot be read at all is repeated by libpq, its password included, so that nothing is told of it but that.
+    """
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        return (
+            "its URL cannot be read; write what is special in a name or password as percent signs and hexadecimal digits, % itself as %25"
+        )
+    return str(error).strip().partition("\n")[0]
+
+
 def told(error: psycopg.Error, *, nothing_changed: bool, lost: bool) -> FileplaneError:
     """What the caller is told of it, and of the connection if that was ``lost`` with it; the cause is chained to it, for the log."""
     said: FileplaneError

@@ -13,6 +13,7 @@ import psycopg
 
 from fileplane.metadata.base import DatabaseUnusable
 from fileplane.metadata.migrations import postgres_migrations
+from fileplane.metadata.postgres_failures import reason_of
 from fileplane.metadata.postgres_locks import lock_key
 from fileplane.metadata.postgres_probe import require_locks
 from fileplane.metadata.sql import load_statements
@@ -118,6 +119,4 @@ def _migrate(connection: psycopg.Connection[tuple[Any, ...]], version: int, stat
 
 
 def _unusable(error: psycopg.Error) -> DatabaseUnusable:
-    # The server's first line names its host and what it says; never a password.
-    reason = str(error).strip().partition("\n")[0]
-    return DatabaseUnusable(f"The database cannot be used: {reason}. Check the setting database_url and the database server.")
+    return DatabaseUnusable(f"The database cannot be used: {reason_of(error)}. Check the setting database_url and the database server.")

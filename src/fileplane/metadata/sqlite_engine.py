@@ -88,6 +88,11 @@ def _unusable(path: Path, error: apsw.Error) -> DatabaseUnusable:
         return DatabaseUnusable(
             f"The database {path} cannot be read or written ({error}). Check that its disk is sound and has room, and start again."
         )
+    if isinstance(error, apsw.CantOpenError | apsw.ReadOnlyError | apsw.PermissionsError | apsw.AuthError):
+        return DatabaseUnusable(
+            f"The database {path} cannot be opened ({error}). Is its file system read-only, or does it belong to another user? Make it "
+            "writable, and run this as the user that the server runs as."
+        )
     # An SQL error is one of a migration, whose statements fit every database that has come to its version undamaged.
     damaged = isinstance(error, (*_DAMAGED, apsw.SQLError))
     refusal = DatabaseDamaged if damaged else DatabaseUnusable
