@@ -165,7 +165,7 @@ async def test_a_name_that_no_url_has_room_for_is_refused_as_the_file_s(world: W
 
 async def test_an_original_that_is_gone_is_not_found(world: World) -> None:
     file = await world.upload(LINES)
-    world.fake.plan(Fault("refuse", operation="content", status=404, body=b"<Error/>"))
+    world.fake.plan(Fault("refuse", operation="content", status=404, body=b"<Error><Code>NoSuchKey</Code></Error>"))
     with pytest.raises(FileNotFound):
         await world.download(file.id)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fileplane.providers.refusals import cleaned, refusal, retry_after_of
+from fileplane.providers.refusals import cleaned, refusal, retry_after_of, says_nothing_is_there
 from fileplane.secrets.values import Secret
 
 KEY = 'sk-canary/with+odd"characters-0123456789'
@@ -101,3 +101,51 @@ def test_anthropic_s_code_stands_among_the_details_and_google_s_is_a_word_beside
     for details in ("x", [], {"error_code": "two words"}, {"error_code": ["x"]}, {}):
         said = {"type": "error", "error": {"message": "No.", "details": details}}
         assert refusal(400, {}, json.dumps(said).encode()).code is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {"message": "No such File object: file-1", "type": "invalid_request_error", "param": "id", "code": null}}',
+        b'{"type": "error", "error": {"type": "not_found_error", "message": "File `file_1` not found."}}',
+        b'{"error": {"code": 404, "message": "Requested entity was not found.", "status": "NOT_FOUND"}}',
+        b'{"error": {"code": 404, "message": "Not Found", "errors": [{"message": "Not Found", "domain": "global", "reason": "notFound"}]}}',
+        b'{"error": {"code": 404, "message": "No such object: bucket/route", "errors": [{"reason": "notFound"}]}}',
+        b'{"error": {"code": "notFound", "message": "The file was not found."}}',
+        b'{"detail": "File not found"}',
+        b"No such object: bucket/name",
+        b"<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>",
+        b"<Error><Code>NoSuchKey</Code></Error>",
+    ],
+)
+def test_a_provider_that_says_of_a_thing_that_it_is_not_there_is_believed(body: bytes):
+    assert says_nothing_is_there(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"null",
+        b"[]",
+        b"404 page not found",
+        b'"404 page not found"',
+        b"default backend - 404",
+        b"<html><head><title>404 Not Found</title></head></html>",
+        b"<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>",
+        b"<Error/>",
+        b'{"detail": "Not Found"}',
+        b'{"detail": "Not found."}',
+        b'{"message": "no Route matched with those values"}',
+        b'{"message": "Cannot GET /files/file-1", "error": "Not Found", "statusCode": 404}',
+        b'{"message": "Route GET:/files/file-1 not found", "error": "Not Found", "statusCode": 404}',
+        b'{"timestamp": 1, "status": 404, "error": "Not Found", "path": "//files"}',
+        b'{"error": {"code": "404", "message": "Resource not found"}}',
+        b'{"error": {"message": "Invalid URL (GET /files/file-1)", "type": "invalid_request_error", "param": null, "code": null}}',
+        b'{"error": {"message": "Unknown request URL: GET /v1/v1/files. Please check the URL", "code": "unknown_url"}}',
+        b'{"error": {"code": 404, "message": "The specified bucket does not exist.", "errors": [{"reason": "notFound"}]}}',
+    ],
+)
+def test_what_only_says_that_an_address_leads_nowhere_says_nothing_of_the_thing(body: bytes):
+    assert not says_nothing_is_there(body)

@@ -136,6 +136,7 @@ class InProcess:
 
 
 def _scope(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
+    own = (b"authorization", f"Bearer {KEY}".encode())
     return {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -146,7 +147,7 @@ def _scope(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> dict[s
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": b"",
-        "headers": [(b"authorization", f"Bearer {KEY}".encode()), *headers],
+        "headers": headers if any(name.lower() == b"authorization" for name, _ in headers) else [own, *headers],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 2),
     }

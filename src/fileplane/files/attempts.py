@@ -78,6 +78,7 @@ async def repeated(target: RemoteTarget, call: Callable[[RemoteTarget], Awaitabl
         try:
             result = await _once(target, call)
         except UpstreamOutcomeUnknown:
+            trace.repetitions = -1 if number else 0
             raise
         except UpstreamSuspended:
             # It would be refused again until its time has come; whoever comes next in the plan need not wait for that.
@@ -85,6 +86,7 @@ async def repeated(target: RemoteTarget, call: Callable[[RemoteTarget], Awaitabl
             raise
         except (UpstreamError, RequestTimeout) as error:
             if error.status not in repeats.on_status_codes:
+                trace.repetitions = -1 if number else 0
                 raise
             wait = None if number == most else waits.next(number, repeats, error)
             if wait is None:

@@ -191,14 +191,20 @@ class RemoteFiles:
 
         Raises :class:`~fileplane.errors.FileNotFound` and, while a job uses it, :class:`~fileplane.errors.FileInUse`.
         """
-        target, row = await self._owner(route, principal, file_id, reading=False)
-        if target is None or row is None:
-            await self._first(route, file_id, lambda one: one.provider.delete(one.target, file_id), reading=False)
-            return
-        target.require_bucket_of(file_id)
-        if not target.provider.capabilities(target.target).delete:
-            raise UnsupportedProviderOperation(f"{target.provider.name} cannot delete files through this API.", param="x-portkey-provider")
-        intent = await self._deleting(target, row, file_id, origin)
+        try:
+            target, row = await self._owner(route, principal, file_id, reading=False)
+        except FileNotFound:
+            target, intent = await self._unfinished(route, principal, file_id, origin)
+        else:
+            if target is None or row is None:
+                await self._first(route, file_id, lambda one: one.provider.delete(one.target, file_id), reading=False)
+                return
+            target.require_bucket_of(file_id)
+            if not target.provider.capabilities(target.target).delete:
+                raise UnsupportedProviderOperation(
+                    f"{target.provider.name} cannot delete files through this API.", param="x-portkey-provider"
+                )
+            intent = await self._deleting(target, row, file_id, origin)
         try:
             await repeated(target, lambda one: one.provider.delete(one.target, file_id), route.trace)
         except FileNotFound:
@@ -264,6 +270,23 @@ class RemoteFiles:
         except FileInUse:
             await self._refresher.refresh_holders(target, row, origin)
         return await self._metadata.begin_catalog_delete(row.project_id, row.virtual_key_id, file_id, claim, origin)
+
+    async def _unfinished(self, route: RemoteRoute, principal: Principal, file_id: str, origin: Origin) -> tuple[RemoteTarget, CatalogFile]:
+        """A deletion whose end nobody knows, taken up again: whoever was told to try again must not be told that there is no such file.
+
+        Raises :class:`~fileplane.errors.FileNotFound`.
+        """
+        claim = Claim(self._holder, CLAIM_SECONDS)
+        for target in route.everywhere if is_file_id(file_id) else ():
+            if target.virtual_key_id is None:
+                continue
+            try:
+                intent = await self._metadata.begin_catalog_delete(principal.project_id, target.virtual_key_id, file_id, claim, origin)
+            except FileNotFound:
+                continue
+            target.require_bucket_of(file_id)
+            return target, intent
+        raise FileNotFound(file_id)
 
     async def _refreshed(self, row: CatalogFile, remote: RemoteFile) -> CatalogFile:
         later = row.ends_here and remote.expires_at is not None and row.expires_at is not None and remote.expires_at >= row.expires_at

@@ -152,9 +152,9 @@ class RemoteUploads:
         """Sends what is kept here along a route of providers. Raises as :meth:`create`."""
         return await self._along(route, sending, Received())
 
-    async def _at(self, target: RemoteTarget, sending: Sending) -> CreatedFile:
+    async def _at(self, target: RemoteTarget, sending: Sending, route: RemoteRoute) -> CreatedFile:
         if target.virtual_key_id is not None:
-            return await self._catalogued(target, target.virtual_key_id, sending)
+            return await self._catalogued(target, target.virtual_key_id, sending, route)
         watched = _Watched(sending)
         try:
             if sending.steps is not None:
@@ -168,7 +168,7 @@ class RemoteUploads:
 
     async def _along(self, route: RemoteRoute, sending: Sending, received: Received) -> CreatedFile:
         async def send(target: RemoteTarget) -> CreatedFile:
-            return await self._at(target, sending)
+            return await self._at(target, sending, route)
 
         async def keep() -> CreatedFile:
             assert self._native is not None, "whoever makes routes with the native store in them gives it here"
@@ -194,7 +194,7 @@ class RemoteUploads:
         )
         return await target.provider.upload(target.target, upload)
 
-    async def _catalogued(self, target: RemoteTarget, virtual_key_id: str, sending: Sending) -> CreatedFile:
+    async def _catalogued(self, target: RemoteTarget, virtual_key_id: str, sending: Sending, route: RemoteRoute) -> CreatedFile:
         claim, new = Claim(self._holder, CLAIM_SECONDS), sending.new_upload(target, virtual_key_id)
         try:
             reservation = await self._reserved(target, new, claim, sending)
@@ -202,7 +202,7 @@ class RemoteUploads:
             raise virtual_key_gone() from error
         intent = reservation.file
         if reservation.repeated:
-            return await _repeated(intent, sending)
+            return await _repeated(intent, sending, route)
         watched = _Watched(sending)
         try:
             async with self._claimed(intent, claim):
@@ -307,11 +307,18 @@ def _idempotency(key: str | None, form: RemoteForm) -> Idempotency | None:
     return Idempotency(hashlib.sha256(key.encode()).digest(), hashlib.sha256(f"remote\0{parts}".encode()).digest())
 
 
-async def _repeated(file: CatalogFile, sending: Sending) -> CreatedFile:
-    """The file of the first upload, if this one has the same bytes. Raises :class:`~fileplane.errors.IdempotencyConflict`."""
+async def _repeated(file: CatalogFile, sending: Sending, route: RemoteRoute) -> CreatedFile:
+    """The file of the first upload, if this one has the same bytes and may go where that one went.
+
+    Raises :class:`~fileplane.errors.IdempotencyConflict`.
+    """
     if sending.spool is None:
         async for _ in sending.content():
             pass
+    holder = next((target for target in route.everywhere if target.virtual_key_id == file.virtual_key_id), None)
+    if holder is None:
+        raise IdempotencyConflict
+    route.trace.path, route.trace.provider = holder.path, holder.provider.name
     if file.state is not FileState.BOUND:
         raise IdempotencyConflict.unresolved()
     if file.sha256 != sending.incoming.sha256:

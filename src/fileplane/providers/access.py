@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import urlencode
 
 from fileplane.errors import InvalidValue
@@ -11,6 +12,12 @@ from fileplane.providers.base import Target
 from fileplane.providers.dialects import Dialect
 from fileplane.providers.egress_policy import parse_base_url
 from fileplane.secrets.values import Secret
+
+_OPENAI_HEADERS: Final = (
+    ("openai_organization", "OpenAI-Organization"),
+    ("openai_project", "OpenAI-Project"),
+    ("openai_beta", "OpenAI-Beta"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +44,7 @@ async def bearer_access(target: Target, dialect: Dialect) -> Access:
     if key is None and target.custom_host is None:
         raise missing_credential(dialect.title)
     secret_headers = {} if key is None else {"Authorization": Secret(f"Bearer {key.reveal()}")}
-    headers = {
-        header: target.fields[name]
-        for name, header in (("openai_organization", "OpenAI-Organization"), ("openai_project", "OpenAI-Project"))
-        if name in target.fields
-    }
+    headers = {header: target.fields[name] for name, header in _OPENAI_HEADERS if name in target.fields}
     return Access(base_url_of(target, dialect.base_url), secret_headers, headers)
 
 

@@ -12,7 +12,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from fileplane.errors import FileNotFound, InvalidRange, InvalidValue, UpstreamAnswerInvalid
+from fileplane.errors import InvalidRange, InvalidValue, UpstreamAnswerInvalid
 from fileplane.model import FileStatus
 from fileplane.providers.aws_credentials import AwsCredentials, library
 from fileplane.providers.base import (
@@ -26,7 +26,7 @@ from fileplane.providers.base import (
     ServedRange,
     Target,
 )
-from fileplane.providers.bedrock_calls import Calls, no_bucket
+from fileplane.providers.bedrock_calls import Calls
 from fileplane.providers.bedrock_listing import look, page_of
 from fileplane.providers.bedrock_objects import (
     AS_IT_IS,
@@ -45,9 +45,8 @@ from fileplane.providers.egress import Egress
 from fileplane.providers.jsonl.bedrock import from_bedrock, to_bedrock
 from fileplane.providers.multipart_body import too_large
 from fileplane.providers.object_chunks import counted
-from fileplane.providers.refusals import MOST_ANSWER_BYTES, cleaned
+from fileplane.providers.refusals import cleaned
 from fileplane.providers.without_jobs import WithoutJobs
-from fileplane.providers.xml_answers import parse_xml
 from fileplane.secrets.values import REDACTED
 
 _GONE: Final = 404
@@ -108,7 +107,7 @@ class Bedrock(WithoutJobs):
             if response.status == _RANGE_NOT_SATISFIABLE and asked is not None:
                 raise InvalidRange("The range lies outside the file.", param="range", headers=whole_size(response.headers))
             if response.status == _GONE:
-                raise no_bucket(place.bucket) if _is_of_bucket(await response.read(MOST_ANSWER_BYTES)) else FileNotFound(file_id)
+                raise await calls.gone(response, file_id)
             if response.status not in {200, 206}:
                 raise UpstreamAnswerInvalid("The provider's answer to a download is none.")
             said = response.headers.get("content-type")
@@ -127,7 +126,7 @@ class Bedrock(WithoutJobs):
         await look(calls, target, place)
         async with calls.answer("DELETE", calls.url(place.key)) as response:
             if response.status == _GONE:
-                raise FileNotFound(file_id)
+                raise await calls.gone(response, file_id)
 
     async def _calls(self, target: Target) -> Calls:
         await library()
@@ -158,11 +157,3 @@ def _check_upload(upload: RemoteUpload) -> None:
     most = CAPABILITIES.max_bytes_for(upload.purpose)
     if most is not None and upload.length is not None and upload.length > most:
         raise too_large(most)
-
-
-def _is_of_bucket(body: bytes) -> bool:
-    """Whether a 404 is about the bucket, and not about the object."""
-    try:
-        return parse_xml(body).value("Code") == "NoSuchBucket"
-    except UpstreamAnswerInvalid:
-        return False

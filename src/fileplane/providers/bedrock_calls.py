@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-from fileplane.errors import FileplaneError, InvalidValue, ProviderRefused, UpstreamAnswerInvalid, UpstreamError
+from fileplane.errors import FileNotFound, FileplaneError, InvalidValue, ProviderRefused, UpstreamAnswerInvalid, UpstreamError
 from fileplane.providers.access import Access
 from fileplane.providers.aws_credentials import AwsCredentials, domain_of
 from fileplane.providers.aws_identities import AwsIdentity, AwsKeys, identity_of
@@ -23,7 +23,7 @@ from fileplane.providers.egress_policy import parse_base_url
 from fileplane.providers.egress_request import EgressRequest
 from fileplane.providers.egress_response import EgressResponse
 from fileplane.providers.outbound_headers import forwardable
-from fileplane.providers.refusals import MOST_ANSWER_BYTES, refusal
+from fileplane.providers.refusals import MOST_ANSWER_BYTES, refusal, says_nothing_is_there
 from fileplane.providers.request_body import RequestBody
 from fileplane.providers.request_ids import Heard
 from fileplane.providers.xml_answers import Element, parse_xml
@@ -111,6 +111,15 @@ class Calls:
     async def document(self, response: EgressResponse, most: int = MOST_ANSWER_BYTES) -> Element:
         """The XML of an answer. Raises :class:`~fileplane.errors.UpstreamAnswerInvalid`."""
         return parse_xml(await response.read(most))
+
+    async def gone(self, response: EgressResponse, file_id: str) -> FileplaneError:
+        """What a 404 means: that there is no such object, no such bucket, or nothing, where what stands before the store answers."""
+        body = await response.read(MOST_ANSWER_BYTES)
+        keys = {} if self._keys is None else self._keys.secrets()
+        error = refusal(response.status, response.headers, body, [*self._target.secrets.values(), *keys.values()])
+        if error.code == "NoSuchBucket":
+            return no_bucket(self.bucket)
+        return FileNotFound(file_id) if says_nothing_is_there(body) else error
 
     def refusal(self, response: EgressResponse, body: bytes) -> ProviderRefused:
         """What a refusal says that came with the status of a success."""

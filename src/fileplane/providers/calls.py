@@ -13,7 +13,7 @@ from fileplane.providers.egress_request import EgressRequest
 from fileplane.providers.egress_response import EgressResponse
 from fileplane.providers.file_objects import parse_json
 from fileplane.providers.outbound_headers import forwardable
-from fileplane.providers.refusals import MOST_ANSWER_BYTES, refusal
+from fileplane.providers.refusals import MOST_ANSWER_BYTES, refusal, says_nothing_is_there
 from fileplane.providers.remote_ids import is_remote_id
 from fileplane.providers.request_body import RequestBody
 
@@ -53,12 +53,16 @@ def request_to(
 
 
 async def check_found(target: Target, dialect: Dialect, access: Access, response: EgressResponse, unknown: Callable[[], NotFound]) -> None:
-    """Raises what ``unknown`` makes where the answer says that there is no such thing, and the refusal where it is another one."""
+    """Raises what ``unknown`` makes where the answer says that there is no such thing, and the refusal where it is another one.
+
+    A 404 alone does not say so: what stands before a provider answers with it too, and so does a provider below another path. What is
+    concluded from it (a record that is closed, a job whose files are let go) could not be taken back.
+    """
     if response.status in SUCCESSES:
         return
-    if response.status == NOT_FOUND:
-        raise unknown()
-    error = await refused(target, access, response)
+    error, nothing_there = await refused_or_gone(target, access, response)
+    if nothing_there:
+        raise unknown() from error
     words = dialect.not_found.get(response.status)
     if words is not None and words in error.message.lower():
         raise unknown() from error
@@ -67,11 +71,25 @@ async def check_found(target: Target, dialect: Dialect, access: Access, response
 
 async def refused(target: Target, access: Access, response: EgressResponse) -> ProviderRefused:
     """The refusal that an answer is."""
-    try:
-        body = await response.read(MOST_ANSWER_BYTES)
-    except UpstreamError:
-        body = b""
+    return (await refused_or_gone(target, access, response))[0]
+
+
+async def refused_or_gone(target: Target, access: Access, response: EgressResponse) -> tuple[ProviderRefused, bool]:
+    """The refusal that an answer is, and whether it says that there is no such thing."""
+    body = await _body_of(response)
+    return _refusal(target, access, response, body), response.status == NOT_FOUND and says_nothing_is_there(body)
+
+
+def _refusal(target: Target, access: Access, response: EgressResponse, body: bytes) -> ProviderRefused:
     return refusal(response.status, response.headers, body, [*target.secrets.values(), *access.secret_headers.values()])
+
+
+async def _body_of(response: EgressResponse) -> bytes:
+    """What a refusal says, which is nothing where that cannot be read."""
+    try:
+        return await response.read(MOST_ANSWER_BYTES)
+    except UpstreamError:
+        return b""
 
 
 async def refused_as_existing(
@@ -84,8 +102,7 @@ async def refused_as_existing(
     except UpstreamError:
         body, said = b"", None
     found = said.get(dialect.existing_in) if isinstance(said, dict) and dialect.existing_in is not None else None
-    error = refusal(response.status, response.headers, body, [*target.secrets.values(), *access.secret_headers.values()])
-    return error, found if is_remote_id(found) else None
+    return _refusal(target, access, response, body), found if is_remote_id(found) else None
 
 
 async def refused_sending(target: Target, access: Access, response: EgressResponse, body: RequestBody) -> FileplaneError:

@@ -105,7 +105,9 @@ class OpenAIJobs:
             async with self._egress.call(request_to(target, access, "POST", access.url(path))) as response:
                 await check_found(target, dialect, access, response, partial(JobUnknown, job_id))
                 answer = await answer_of(target, access, response, MOST_JOB_BYTES, MOST_JOB_VALUES)
-        except JobUnknown as error:
+        except (JobUnknown, ProviderRefused) as error:
+            if error.status != NOT_FOUND:
+                raise
             raise await self._lacking(target, kind, job_id, lacking) from error
         return await self.get_job(target, kind, job_id) if answer is None else _same(job_id, _job(dialect, kind, answer))
 

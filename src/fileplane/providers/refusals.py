@@ -22,9 +22,25 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LIKE_A_KEY: Final = re.compile(
     r"(?:Bearer\s+[\w.~+/=-]{8,}|\b(?:sk|pk|rk|gsk|xai|csk|pplx|pa|fw|key|ghp|AKIA|AIza|ya29|eyJ)[-_.]?[A-Za-z0-9_.-]{16,})"
 )
+_WORDS: Final = ("message", "detail", "msg", "error_description", "error")
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _NOT_USUAL: Final = {498: 401}
 """What Cohere says of a token that is none (https://docs.cohere.com/reference/errors)."""
+_NOT_FOUND: Final = re.compile(r"(?:\d{3}\s)?not\sfound\W*", re.IGNORECASE)
+_OF_THE_ADDRESS: Final = re.compile(
+    r"""
+    (?:\d{3}\s)?(?:the\s)?(?:requested\s|specified\s)?(?:resource|page|route|path|url|uri|endpoint|bucket)
+        \s(?:(?:was|is|does)\s)?not\s(?:found|exist)\W*$
+    | (?:invalid|unknown|unrecognized|unsupported|no\ssuch)\s(?:request\s)?(?:url|uri|route|path|endpoint|page)\b
+    | no\sroute\b | route\b | cannot\s(?:get|post|delete)\b | the\srequested\s(?:url|uri|path|route|endpoint)\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What servers and gateways say of an address that leads nowhere: Azure's "Resource not found", OpenAI's "Invalid URL (GET /files)", Kong's
+"no Route matched with those values", Express' "Cannot GET /files"; and Cloud Storage of a bucket."""
+_PLAINLY: Final = b"No such object: "
+"""What Cloud Storage says of a download, where others have JSON."""
+_NO_BUCKET: Final = "NoSuchBucket"
 _FIRST_REFUSAL, _FIRST_FAILURE, _END = 400, 500, 600
 
 
@@ -33,9 +49,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Itera
     known = list(secrets)
     status = _NOT_USUAL.get(status, status)
     said = _error_of(_json(body)) or _error_in_xml(body)
-    message = (
-        _text(said, "message", "detail", "msg", "error_description", "error") or f"The provider refused the request with status {status}."
-    )
+    message = _text(said, *_WORDS) or f"The provider refused the request with status {status}."
     code = _word(_code(said, status), known) if said else ProviderRefused.code
     return ProviderRefused(
         cleaned(message, known),
@@ -45,6 +59,23 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Itera
         param=_word(_text(said, "param", "target"), known),
         retry_after=retry_after_of(headers),
     )
+
+
+def says_nothing_is_there(body: bytes) -> bool:
+    """Whether a 404 with this body says that there is no such thing, and not just that its address leads nowhere.
+
+    A page of HTML, a plain text or nothing at all comes from what stands before a provider.
+    """
+    said = _error_of(_json(body)) or _error_in_xml(body)
+    words, code = _text(said, *_WORDS), _text(said, "code")
+    if code == _NO_BUCKET:
+        return False
+    if words is None:
+        return code is not None or body.lstrip().startswith(_PLAINLY)
+    if _NOT_FOUND.fullmatch(words.strip()):
+        # So say FastAPI and others of any address, and an older Cloud Storage of an object, with a word of its own for it.
+        return code is not None and not code.isdigit()
+    return not _OF_THE_ADDRESS.match(words.strip())
 
 
 def _code(said: Mapping[str, Any], status: int) -> str | None:

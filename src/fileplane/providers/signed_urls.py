@@ -15,7 +15,7 @@ from fileplane.errors import FileNotFound, FileplaneError, InvalidRange, Provide
 from fileplane.providers.access import Access
 from fileplane.providers.answers import media_type_of
 from fileplane.providers.base import ByteRange, RemoteContent, Target
-from fileplane.providers.calls import NOT_FOUND, refused
+from fileplane.providers.calls import refused_or_gone
 from fileplane.providers.content import Download, whole_size
 from fileplane.providers.egress import Egress
 from fileplane.providers.egress_request import EgressRequest
@@ -66,10 +66,14 @@ async def signed_call(
 
 async def refused_there(target: Target, url: str, response: EgressResponse) -> ProviderRefused:
     """The refusal that an answer is, which may repeat the URL, or what of it is the signature."""
+    return (await _refused_or_gone(target, url, response))[0]
+
+
+async def _refused_or_gone(target: Target, url: str, response: EgressResponse) -> tuple[ProviderRefused, bool]:
     query = urlsplit(url).query
     said = [url, query, *(value for part in query.split("&") if len(value := part.partition("=")[2]) >= _SHORTEST_SECRET)]
     known = {text: Secret(text) for value in said if value for text in (value, unquote(value))}
-    return await refused(target, Access("", known), response)
+    return await refused_or_gone(target, Access("", known), response)
 
 
 @asynccontextmanager
@@ -99,10 +103,10 @@ async def _served(egress: Egress, target: Target, file_id: str, url: str, span: 
     async with signed_call(egress, target, "GET", url, headers) as response:
         if response.status == _RANGE_NOT_SATISFIABLE and span is not None:
             raise InvalidRange("The range lies outside the file.", param="range", headers=whole_size(response.headers))
-        if response.status == NOT_FOUND:
-            raise FileNotFound(file_id)
         if response.status not in _SERVED:
-            error = await refused_there(target, url, response)
+            error, nothing_there = await _refused_or_gone(target, url, response)
+            if nothing_there:
+                raise FileNotFound(file_id) from error
             raise error if response.status in range(400, 600) else UpstreamAnswerInvalid("The provider's answer to a download is none.")
         yield response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -33,6 +34,8 @@ NOBODY: Final = Principal("", "", FILE_SCOPES)
 """Who calls where no key for Fileplane is asked for."""
 
 _BEARER: Final = "bearer "
+_SPACE: Final = re.compile(r"\s")
+"""What no key has in it, and what another scheme's credentials have before them."""
 _NOTHING_STORED: Final = "This server keeps no credentials and no configs. Send the provider's name and key, or a config that has them."
 
 
@@ -137,6 +140,8 @@ def _without_headers(
 
 
 def _request(headers: Mapping[str, str], principal: Principal, pathname: str, api_key: Secret | None) -> RouteRequest:
+    if api_key is not None and _SPACE.search(api_key.reveal()):
+        raise refuse("authorization", "This must be the provider's API key, as 'Bearer <key>': it is sent to the provider in that form.")
     request = read_route_request(headers, pathname=pathname, api_key=api_key)
     if request.credential.virtual_key is not None and request.options.custom_host is not None:
         raise refuse(

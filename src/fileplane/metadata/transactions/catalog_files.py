@@ -106,7 +106,7 @@ def bind(connection: Connection, project_id: str, intent_id: str, uploaded: Uplo
     account_id, _, expires_after = _details(connection, file)
     there = rows.owner(connection, account_id, uploaded.provider_file_id)
     if there is not None:
-        return _merge(connection, file, there, origin, now_ms)
+        return _merge(connection, file, there, uploaded, origin, now_ms)
     now = now_ms // 1000
     asked = None if expires_after is None else now + expires_after
     expires_at = _earlier(uploaded.expires_at, asked) if file.ends_here else uploaded.expires_at or asked
@@ -122,10 +122,12 @@ def _earlier(one: int | None, other: int | None) -> int | None:
     return min((time for time in (one, other) if time is not None), default=None)
 
 
-def _merge(connection: Connection, file: CatalogFile, there: CatalogFile, origin: Origin, now_ms: int) -> CatalogFile:
+def _merge(
+    connection: Connection, file: CatalogFile, there: CatalogFile, uploaded: UploadedFile, origin: Origin, now_ms: int
+) -> CatalogFile:
     """Some providers answer an upload of the same bytes with the file that they have."""
     same = (there.project_id, there.virtual_key_id, there.state) == (file.project_id, file.virtual_key_id, FileState.BOUND)
-    if not same:
+    if not same or (there.sha256 is not None and uploaded.sha256 not in {None, there.sha256}):
         raise AlreadyBound(there.provider_file_id or "", there.project_id)
     _, key_hash, _ = _details(connection, file)
     values = {"project_id": file.project_id, "id": file.id, "key_hash": key_hash, "other_id": there.id}

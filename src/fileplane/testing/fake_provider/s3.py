@@ -30,6 +30,7 @@ LEAST_PART_BYTES: Final = 5 << 20
 _LARGEST_PUT_BYTES: Final = 5 << 30
 _MOST_PARTS: Final = 10_000
 _NAMESPACE: Final = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+_REQUEST_ID: Final = "79104EXAMPLEB723"
 _ROLE: Final = re.compile(r"arn:aws:iam::\d{12}:role/[\w+=,.@/-]+")
 _RANGE: Final = re.compile(r"bytes=(\d*)-(\d*)")
 _KEPT_HEADERS: Final = ("x-amz-meta-", "x-amz-server-side-encryption")
@@ -95,11 +96,13 @@ class S3Api:
         async def checked(request: RecordedRequest, body: AsyncIterator[bytes], credential: str, fault: Fault | None) -> Answer:
             try:
                 self._require_known(request, unquote(bucket))
-                return await handler(request, _exactly(request, body), credential, fault)
+                answer = await handler(request, _exactly(request, body), credential, fault)
             except NotSigned as error:
                 async for _ in body:
                     pass
-                return _error(error.status, error.code, error.message, **error.more)
+                answer = _error(error.status, error.code, error.message, **error.more)
+            answer.headers["x-amz-request-id"] = _REQUEST_ID
+            return answer
 
         return name, checked
 
