@@ -51,6 +51,10 @@ class _Metric:
         """Counts from now on."""
         self._started, self._children = self._make(registry), {}
 
+    def stop(self) -> None:
+        """Counts only what there are labels of by now."""
+        self._started = None
+
     def _make(self, registry: CollectorRegistry) -> Any:
         raise NotImplementedError
 
@@ -244,6 +248,12 @@ def start_metrics() -> None:
     _registry = library.CollectorRegistry()
     for metric in METRICS:
         metric.start(_registry)
+
+
+def stop_metrics() -> None:
+    """Numbers that nobody has counted yet are not counted any more: what would keep them is about to be removed."""
+    for metric in METRICS:
+        metric.stop()
 
 
 def metrics_are_shared() -> bool:

@@ -23,6 +23,7 @@ from granian.http import HTTP1Settings
 from fileplane.addresses import parse_address
 from fileplane.data_directory import FirstStart, ServerLock, StartRefused, prepare_data_directory
 from fileplane.logs import configure_logging
+from fileplane.metrics import stop_metrics
 from fileplane.metrics_directory import metrics_directory, remove_metrics_directory
 from fileplane.metrics_listener import bind_metrics, metrics_told
 from fileplane.providers.overriding import require_known
@@ -73,6 +74,7 @@ def _stop_with_parent(parent: int) -> None:
     time.sleep(_PARENT_CHECK_SECONDS)
     while os.getppid() == parent:
         time.sleep(_PARENT_CHECK_SECONDS)
+    stop_metrics()
     remove_metrics_directory()
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -138,3 +138,22 @@ def test_a_call_that_failed_after_repetitions_says_that_all_attempts_failed(proj
     document = {"virtual_key": headers["x-portkey-virtual-key"], "retry": {"attempts": 3, "on_status_codes": [503]}}
     refused = project.client.get(f"/files/{file_id}", headers=as_header(document))
     assert (refused.status_code, refused.headers["x-portkey-retry-attempt-count"]) == (400, "-1")
+
+
+@pytest.mark.parametrize("how", ["own", "virtual key"])
+def test_a_download_that_breaks_off_before_its_first_byte_is_repeated_as_the_config_asks(
+    project: Project, headers: dict[str, str], how: str
+) -> None:
+    content = bytes(range(256)) * 4_000
+    own = {"provider": "openai", "api_key": project.credential, "custom_host": project.fake.base_url}
+    document = (own if how == "own" else {"virtual_key": headers["x-portkey-virtual-key"]}) | {"retry": {"attempts": 2}}
+    file_id = uploaded(project.upload(as_header(document), content))
+    project.fake.plan("close_response_at", "content", at=0)
+    served = project.client.get(f"/files/{file_id}/content", headers=as_header(document))
+    assert (served.status_code, served.content == content) == (200, True)
+    assert served.headers["x-portkey-retry-attempt-count"] == "1"
+    project.fake.plan("close_response_at", "content", at=0, times=3)
+    refused = project.client.get(f"/files/{file_id}/content", headers=as_header(document))
+    assert_openai_error(refused, 502, "upstream_unreachable", type="upstream_error")
+    assert refused.headers["x-portkey-retry-attempt-count"] == "-1"
+    assert len(project.fake.requests("content")) == 5

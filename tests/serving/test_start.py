@@ -9,12 +9,14 @@ import ssl
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from support.expect import assert_file, assert_openai_error
+from support.forms import END, FORM_TYPE, field, file_part
 from support.polling import eventually
 from support.ports import free_port
 from support.server import (
@@ -139,6 +141,35 @@ def test_workers_whose_supervisor_was_killed_leave_the_data_directory_to_the_nex
     wait_until_dead(workers)
     with running_server(tmp_path / "data") as again:
         assert httpx2.get(f"{again.url}/readyz", trust_env=False).status_code == 200
+
+
+def test_a_request_that_outlives_the_supervisor_ends_with_its_line_in_the_log(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", metrics_address=f"127.0.0.1:{free_port()}") as server, server.client() as client:
+        # A worker that has counted nothing yet, and so has none of its files open.
+        (first,) = server.workers()
+        first.kill()
+        first.wait(30)
+        eventually(lambda: _listens(server.port), "another listens", seconds=30)
+        (worker,) = server.workers()
+        directory = Path(worker.environ()["PROMETHEUS_MULTIPROC_DIR"])
+
+        def body() -> Iterator[bytes]:
+            yield field("purpose", "user_data") + file_part(b"begun ")[:-2]
+            server.process.kill()
+            server.process.wait(30)
+            eventually(lambda: not directory.exists(), "the worker knows that its supervisor is gone", seconds=30)
+            yield b"and ended\r\n" + END
+
+        made = assert_file(client.post("/files", content=body(), headers={"content-type": FORM_TYPE}))
+        assert made["bytes"] == len(b"begun and ended")
+    wait_until_dead([worker])
+    assert re.search(r'"method":"POST","path":"/v1/files","status":200', server.log)
+    assert "Traceback" not in server.log
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_the_client_address_is_taken_from_trusted_proxies_alone(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from fileplane.errors import (
 )
 from fileplane.files.allowance import Received
 from fileplane.files.attempts import repeated
+from fileplane.files.begun_content import begun
 from fileplane.files.form import UploadEvent
 from fileplane.files.job_refreshing import JobRefresher
 from fileplane.files.native import NativeFiles
@@ -169,7 +170,13 @@ class RemoteFiles:
         async with AsyncExitStack() as stack:
 
             async def enter(one: RemoteTarget) -> RemoteContent:
-                return await stack.enter_async_context(one.provider.open(one.target, file_id, span))
+                async with AsyncExitStack() as attempt:
+                    content = await attempt.enter_async_context(one.provider.open(one.target, file_id, span))
+                    if one.repeats.attempts:
+                        # What breaks off before its first byte can still be repeated, since nobody has been sent anything.
+                        content = await begun(content)
+                    stack.push_async_exit(attempt.pop_all())
+                return content
 
             if target is None or row is None:
                 content = await self._first(route, file_id, enter)
