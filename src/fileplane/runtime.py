@@ -99,7 +99,7 @@ class ServerRuntime:
         import apsw
 
         from fileplane.clock import SystemClock
-        from fileplane.metadata.base import DatabaseUnusable
+        from fileplane.metadata.base import DatabaseDamaged, DatabaseUnusable
         from fileplane.metadata.older_snapshots import in_newest_schema
         from fileplane.metadata.sqlite import SqliteMetadataStore
 
@@ -107,8 +107,12 @@ class ServerRuntime:
             try:
                 usable = await stack.enter_async_context(in_newest_schema(path))
                 store = SqliteMetadataStore(usable, SystemClock(), deadline_seconds=_LONG_SECONDS)
-            except (apsw.Error, DatabaseUnusable) as error:
+            except (apsw.Error, DatabaseDamaged) as error:
                 raise CommandRefused(f"The database {path} cannot be opened ({error}). Remove the snapshot that it belongs to.") from error
+            except DatabaseUnusable as error:
+                raise CommandRefused(
+                    f"The database {path} is of an older version, and its copy in the temporary directory (TMPDIR) is of no use: {error}"
+                ) from error
             stack.push_async_callback(store.close)
             yield store
 

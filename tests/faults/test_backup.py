@@ -21,10 +21,12 @@ from unittest.mock import patch
 
 import pytest
 
+from fileplane.cli.runtime import CommandRefused
 from fileplane.files import durable
 from fileplane.files.backup_directory import BackupFailed, Manifest, opened_for_restore
 from fileplane.files.restore import restore_left_unfinished
-from fileplane.metadata.base import MetadataStore
+from fileplane.metadata import older_snapshots
+from fileplane.metadata.base import DatabaseUnusable, MetadataStore
 from fileplane.metadata.migrations import sqlite_migrations
 from fileplane.metadata.sqlite_engine import _migrate, connect, prepare_database
 from fileplane.model import File
@@ -342,6 +344,20 @@ async def test_a_snapshot_of_every_earlier_version_is_restored_and_kept_beside_n
     prepare_database(database)
     [row] = await rows_of(database)
     assert (tmp_path / "restored" / "blobs" / row.blob_key).read_bytes() == b"of long ago"
+
+
+async def test_a_temporary_directory_without_room_for_an_older_database_is_told_as_that(store: InProcess, tmp_path: Path):
+    file = await keep(store, b"of long ago")
+    report = await back_up(store, tmp_path / "backup")
+    made_older(tmp_path / "backup", report.manifest, file, 1)
+    full = DatabaseUnusable("There is no room left on the disk.")
+    with (
+        patch.object(older_snapshots, "prepare_database", side_effect=full),
+        pytest.raises(CommandRefused, match=r"temporary directory \(TMPDIR\).*no room left") as refused,
+    ):
+        await put_back(tmp_path / "backup", tmp_path / "restored")
+    assert "Remove the snapshot" not in str(refused.value)
+    assert (await put_back(tmp_path / "backup", tmp_path / "restored")).problem_count == 0
 
 
 def database_of(directory: Path, manifest: Manifest) -> Path:

@@ -22,6 +22,8 @@ MISNAMED = (
     {"training_file": "file-1"},
     {"input_blob": "https://example.com/blob"},
     {"output_folder": {"url": "https://example.com"}},
+    {"weights": {"file-abc123def456abcd": 1}},
+    {"file-abc123def456abcd": None},
 )
 
 

@@ -185,6 +185,8 @@ REFUSED_UNREAD = {
     "a provider": ({"x-portkey-provider": "databricks"}, 501, "unsupported_provider_operation", "x-portkey-provider"),
     "another media type": ({"Content-Type": "application/json"}, 415, "unsupported_media_type", "content-type"),
     "an encoding": ({"Content-Encoding": "gzip"}, 415, "unsupported_media_type", "content-encoding"),
+    "a transfer coding": ({"Transfer-Encoding": "gzip, chunked"}, 400, "invalid_value", "transfer-encoding"),
+    "a coding twice": ({"Transfer-Encoding": "chunked, chunked"}, 400, "invalid_value", "transfer-encoding"),
     "no boundary": ({"Content-Type": "multipart/form-data"}, 400, "invalid_value", "content-type"),
     "a length beyond every limit": ({"Content-Length": "99999999999999"}, 413, "file_too_large", "file"),
 }

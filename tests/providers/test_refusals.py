@@ -138,6 +138,8 @@ def test_a_provider_that_says_of_a_thing_that_it_is_not_there_is_believed(body: 
         b'{"detail": "Not Found"}',
         b'{"detail": "Not found."}',
         b'{"message": "no Route matched with those values"}',
+        b'{"message": "404 Not Found: The requested URL was not found on the server. If you entered it manually, check it."}',
+        b'{"error": "Not Found: /v1/v1/files/file-1"}',
         b'{"message": "Cannot GET /files/file-1", "error": "Not Found", "statusCode": 404}',
         b'{"message": "Route GET:/files/file-1 not found", "error": "Not Found", "statusCode": 404}',
         b'{"timestamp": 1, "status": 404, "error": "Not Found", "path": "//files"}',

@@ -69,13 +69,15 @@ def refuse_other_files(kind: JobKind, document: Mapping[str, Any]) -> None:
     Through a stored credential that projects share, the provider takes any id of its account, whosever it is. The ids in
     :func:`input_files` are held against the catalog; of any other member whose name says that it names files (``…file``, ``…files``,
     ``…file_id``, ``…file_ids``, and the blobs and folders of Azure, at any depth and in any spelling) nothing here can tell what the
-    provider would do with it, so none is passed on; nor is a text in any other member that has the shape of most providers' ids of files.
+    provider would do with it, so none is passed on; nor is any other member whose name, or whose text, has the shape of most providers'
+    ids of files.
     ``metadata`` is the caller's own notes, which no provider reads.
     """
     for member in _members(document):
         checked = member.depth == 0 and member.name in _NAMED[kind]
-        like_one = isinstance(member.value, str) and _LIKE_A_FILE.search(member.value) is not None
-        if checked or member.value is None or not (like_one or _names_files(member.name)):
+        says = (member.name, member.value) if isinstance(member.value, str) else (member.name,)
+        like_one = any(_LIKE_A_FILE.search(text) for text in says)
+        if checked or not (like_one or (member.value is not None and _names_files(member.name))):
             continue
         raise InvalidValue(
             f"'{member.path}' seems to name files, and whether they are this project's cannot be checked here. Leave it out, or use a "

@@ -76,11 +76,18 @@ def declared_length(request: Request) -> int | None:
     return int(text)
 
 
-def refuse_content_encoding(request: Request) -> None:
-    """Bodies are stored as they are and never decompressed. Raises :class:`~fileplane.errors.UnsupportedMediaType`."""
+def refuse_encodings(request: Request) -> None:
+    """Bodies are stored as they are and never decompressed.
+
+    Raises :class:`~fileplane.errors.UnsupportedMediaType`, or InvalidValue for a transfer coding (RFC 9112, section 7).
+    """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         raise UnsupportedMediaType(
             "Request bodies with a Content-Encoding are not accepted. Send the form uncompressed; a compressed file inside it is fine.",
             param="content-encoding",
         )
+    coding = ",".join(request.headers.getlist("transfer-encoding")).strip().lower()
+    if coding not in {"", "chunked"}:
+        # The server takes the chunks apart, and leaves any other coding beneath them as it is.
+        raise InvalidValue("A Transfer-Encoding other than 'chunked' is not accepted. Send the body as it is.", param="transfer-encoding")

@@ -16,7 +16,7 @@ from fileplane.control.authority import require_scope
 from fileplane.errors import InvalidValue
 from fileplane.files.allowance import Received
 from fileplane.files.form import UploadEvent
-from fileplane.http.body import Patience, declared_length, read_body, refuse_content_encoding
+from fileplane.http.body import Patience, declared_length, read_body, refuse_encodings
 from fileplane.http.call import Call
 from fileplane.http.content import ContentResponse, content_headers, not_modified, requested_span
 from fileplane.http.content_links import may_redirect, redirected
@@ -55,7 +55,7 @@ class IncomingForm:
 def incoming_form(call: Call, nameless: str | None = None) -> IncomingForm:
     """The form of an upload. Raises for headers that make it none. ``nameless`` as :func:`read_form` has it."""
     request, settings = call.request, call.services.settings
-    refuse_content_encoding(request)
+    refuse_encodings(request)
     boundary = boundary_of(request.headers.get("content-type"))
     received = Received()
     body = counted(read_body(request.receive, Patience.from_settings(settings), _clock), received)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from fileplane.clock import SystemClock
 from fileplane.errors import InvalidRequest, InvalidValue, MissingParameter, UnknownParameter, UnsupportedMediaType
-from fileplane.http.body import Patience, declared_length, read_body, refuse_content_encoding
+from fileplane.http.body import Patience, declared_length, read_body, refuse_encodings
 from fileplane.settings import Settings
 
 LARGEST_BODY: Final = 64 * 1024
@@ -46,7 +46,7 @@ async def read_json_if_any(request: Request, schema: type[T], settings: Settings
 
 
 async def _whole_body(request: Request, settings: Settings, most: int = LARGEST_BODY) -> bytes:
-    refuse_content_encoding(request)
+    refuse_encodings(request)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise UnsupportedMediaType("This needs a JSON body. Send it with 'Content-Type: application/json'.", param="content-type")

@@ -15,7 +15,7 @@ from fileplane.errors import FileplaneError, UploadNotFound
 from fileplane.files.allowance import Received
 from fileplane.files.resumable import Appending
 from fileplane.http import tus_headers as tus
-from fileplane.http.body import Patience, declared_length, read_body, refuse_content_encoding
+from fileplane.http.body import Patience, declared_length, read_body, refuse_encodings
 from fileplane.http.call import Call
 from fileplane.http.files_handlers import counted
 from fileplane.ids import parse_upload_id
@@ -40,7 +40,7 @@ async def create_resumable_upload(call: Call) -> ASGIApp:
     """POST /v1/tus, with the first bytes or without."""
     headers, services = call.request.headers, call.services
     tus.require_version(headers)
-    refuse_content_encoding(call.request)
+    refuse_encodings(call.request)
     has_body = (declared_length(call.request) or 0) > 0 or "transfer-encoding" in headers
     if has_body:
         tus.require_media_type(headers)
@@ -63,7 +63,7 @@ async def append_to_upload(call: Call) -> ASGIApp:
     tus.require_version(headers)
     upload_id = _upload_id(call)
     tus.require_media_type(headers)
-    refuse_content_encoding(call.request)
+    refuse_encodings(call.request)
     try:
         upload = await _appended(call, upload_id, _appending(call, tus.offset_of(headers)))
     except UploadNotFound as error:

@@ -29,15 +29,18 @@ _NOT_USUAL: Final = {498: 401}
 _NOT_FOUND: Final = re.compile(r"(?:\d{3}\s)?not\sfound\W*", re.IGNORECASE)
 _OF_THE_ADDRESS: Final = re.compile(
     r"""
-    (?:\d{3}\s)?(?:the\s)?(?:requested\s|specified\s)?(?:resource|page|route|path|url|uri|endpoint|bucket)
+    (?:\d{3}\s)?(?:not\sfound:\s)?
+    (?: (?:the\s)?(?:requested\s|specified\s)?(?:resource|page|route|path|url|uri|endpoint|bucket)
         \s(?:(?:was|is|does)\s)?not\s(?:found|exist)\W*$
     | (?:invalid|unknown|unrecognized|unsupported|no\ssuch)\s(?:request\s)?(?:url|uri|route|path|endpoint|page)\b
-    | no\sroute\b | route\b | cannot\s(?:get|post|delete)\b | the\srequested\s(?:url|uri|path|route|endpoint)\b
+    | no\sroute\b | route\b | cannot\s(?:get|post|delete)\b | the\srequested\s(?:url|uri|path|route|endpoint)\b | /
+    )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 """What servers and gateways say of an address that leads nowhere: Azure's "Resource not found", OpenAI's "Invalid URL (GET /files)", Kong's
-"no Route matched with those values", Express' "Cannot GET /files"; and Cloud Storage of a bucket."""
+"no Route matched with those values", Express' "Cannot GET /files", Flask's "404 Not Found: The requested URL …"; and Cloud Storage of a
+bucket."""
 _PLAINLY: Final = b"No such object: "
 """What Cloud Storage says of a download, where others have JSON."""
 _NO_BUCKET: Final = "NoSuchBucket"
