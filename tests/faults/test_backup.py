@@ -284,7 +284,7 @@ async def test_snapshots_keep_what_they_name_and_nothing_else_is_kept(store: InP
     assert (len(report.removed_snapshots), report.removed_blobs, report.removed_bytes) == (1, 1, 1)
 
 
-SEED = 20
+SEED = 30
 ROUNDS = [4, pytest.param(12, marks=pytest.mark.full)]
 """The store grows with each, and with it what each one takes: the last of twelve take minutes."""
 CLIENTS = 3
@@ -394,11 +394,13 @@ def test_backups_of_a_server_under_load_some_of_them_killed_are_each_restored_wh
     choice = random.Random(SEED)
     settings = {"deleted_retention_seconds": 1, "janitor_interval_seconds": 1}
     known: list[set[str]] = []
+    killed = 0
     with running_server(tmp_path / "data", **settings) as server:
         with Traffic(server) as traffic:
             while len(known) < rounds:
                 if choice.random() < 0.4:
                     _killed_backup(server, tmp_path / "backup", choice.uniform(0.3, 2.0))
+                    killed += 1
                     continue
                 before = set(traffic.untouched)
                 done = server.run("backup", str(tmp_path / "backup"), "--keep", str(rounds), "--json")
@@ -410,6 +412,7 @@ def test_backups_of_a_server_under_load_some_of_them_killed_are_each_restored_wh
         assert collected > FEWEST_COLLECTED, "files were deleted for good while backups were made"
     names = [manifest.name for manifest in _manifests(tmp_path / "backup")]
     assert len(names) == rounds
+    assert killed >= 3, f"seed {SEED} kills too few"
     for name in (names[0], names[rounds // 2]):
         shutil.rmtree(tmp_path / "again")
         _assert_restored(tmp_path, traffic.uploaded, known[names.index(name)], name)
