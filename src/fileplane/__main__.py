@@ -16,7 +16,35 @@ def main() -> None:
     from fileplane.cli.main import cli
     from fileplane.runtime import ServerRuntime
 
-    only_what_is_asked_for(cli, sys.argv[1:])(obj=ServerRuntime(), prog_name="fileplane")
+    try:
+        only_what_is_asked_for(cli, sys.argv[1:])(obj=ServerRuntime(), prog_name="fileplane")
+    except SystemExit as ended:
+        if "obstore" in sys.modules:
+            _end_at_once(ended.code)
+        raise
+
+
+def _end_at_once(code: object) -> None:
+    """Ends the process without taking the interpreter down, once everything is said. Returns where it cannot be said.
+
+    The threads of the object stores' client never end. One that has just told the interpreter of its last result would abort the process
+    while that goes down, and a command that has done its work would seem to have failed
+    (https://github.com/PyO3/pyo3-async-runtimes/issues/40).
+    """
+    import atexit
+    import os
+    import sys
+
+    if code is not None and not isinstance(code, int):
+        return
+    # What modules have left for the end, such as log lines that wait to be written: done here, since `_exit` leaves it out.
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(code or 0)
 
 
 if __name__ == "__main__":
