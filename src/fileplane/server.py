@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import importlib.util
+import logging
 import multiprocessing
 import os
 import resource
@@ -27,6 +28,7 @@ from fileplane.metrics import stop_metrics
 from fileplane.metrics_directory import metrics_directory, remove_metrics_directory
 from fileplane.metrics_listener import bind_metrics, metrics_told
 from fileplane.providers.overriding import require_known
+from fileplane.setting_sources import misspelt_variables
 from fileplane.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ _DESCRIPTORS: Final = 65_536
 _FEWEST_CONNECTIONS: Final = 128
 _SWITCH_SECONDS: Final = 0.0005
 _READ_BUFFER: Final = 1 << 20  # a connection; fewer, larger pieces of a body cost less in all. A head may be up to twice as large
+
+_log = logging.getLogger(__name__)
 
 
 def load_application(settings: Settings, supervisor: int) -> Application:
@@ -88,6 +92,8 @@ def serve(settings: Settings) -> None:
     # Forked workers would inherit threads that are not running and descriptors that are not theirs.
     multiprocessing.set_start_method("spawn", force=True)
     configure_logging(settings.log_level)
+    for variable, meant in misspelt_variables(os.environ):
+        _log.warning("the environment variable %s is no setting and does nothing; is %s meant?", variable, meant)
     os.umask(0o077)
     _raise_descriptor_limit()
     _require_usable_certificate(settings)

@@ -6,12 +6,16 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from fileplane.settings import ENVIRONMENT_PREFIX, REDACTED, Settings, SettingsError
 
 _FILE_SUFFIX: Final = "_FILE"
+_ALIKE: Final = 0.85
+_OF_MOVES: Final = ENVIRONMENT_PREFIX + "TO_"
+"""Those of `fileplane migrate-store` have a prefix of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,20 @@ def variables_of(entry: Field[Any]) -> tuple[str, ...]:
     """Every environment variable of a setting; the last may be another program's, which serves when none of ours is set."""
     fallback = (entry.metadata["fallback"],) if entry.metadata["fallback"] else ()
     return (*own_variables_of(entry), *fallback)
+
+
+def misspelt_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Variables that look like one of a setting and are none, each with that one.
+
+    Others that begin as ours do are none of our business: Kubernetes makes some for services.
+    """
+    known = {variable.removeprefix(ENVIRONMENT_PREFIX): variable for entry in fields(Settings) for variable in own_variables_of(entry)}
+    for variable in sorted(environment):
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if name == variable or name in known or variable.startswith(_OF_MOVES):
+            continue
+        for meant in get_close_matches(name, known, 1, _ALIKE):
+            yield variable, known[meant]
 
 
 def _read_secret(path: str, variable: str) -> str:

@@ -51,6 +51,13 @@ def test_secrets_are_not_shown(directory: Path, arguments: tuple[str, ...]) -> N
     assert shown.count("********") == 2
 
 
+def test_a_misspelt_variable_is_told_beside_the_settings(directory: Path) -> None:
+    shown = CommandLine(directory, {"FILEPLANE_MAX_FLIE_BYTES": SECRET}).run("settings")
+    assert shown.returncode == 0
+    assert "FILEPLANE_MAX_FLIE_BYTES is no setting and does nothing; is FILEPLANE_MAX_FILE_BYTES meant?" in shown.stderr
+    assert SECRET not in shown.stdout + shown.stderr
+
+
 def test_programs_get_one_line_a_setting(directory: Path) -> None:
     lines = CommandLine(directory, {}).succeed("settings").splitlines()
     assert [line.split("\t")[0] for line in lines] == [entry.name for entry in fields(Settings)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fileplane.setting_sources import load_settings
+from fileplane.setting_sources import load_settings, misspelt_variables
 from fileplane.setting_values import parse_size
 from fileplane.settings import REDACTED, Settings, SettingsError
 
@@ -150,3 +150,23 @@ def test_settings_never_show_a_secret_when_they_are_printed_whole() -> None:
     assert "hidden" not in repr(
         load_settings(environment={"FILEPLANE_API_KEY": "hidden", "FILEPLANE_BOOTSTRAP_API_KEY": "hidden"}).settings
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("FILEPLANE_MAX_FLIE_BYTES", "FILEPLANE_MAX_FILE_BYTES"),
+        ("FILEPLANE_DATABASE_URI", "FILEPLANE_DATABASE_URL"),
+        ("FILEPLANE_MASTER_KEYFILE", "FILEPLANE_MASTER_KEY_FILE"),
+        ("FILEPLANE_WORKER", "FILEPLANE_WORKERS"),
+    ],
+)
+def test_a_misspelt_variable_is_told_with_the_one_that_is_meant(variable: str, meant: str) -> None:
+    assert list(misspelt_variables({variable: "x", "FILEPLANE_PORT": "1"})) == [(variable, meant)]
+
+
+def test_variables_of_settings_of_moves_and_of_kubernetes_are_not_taken_for_misspelt_ones() -> None:
+    kubernetes = ("FILEPLANE_SERVICE_HOST", "FILEPLANE_SERVICE_PORT_HTTP", "FILEPLANE_PORT_8787_TCP_ADDR", "FILEPLANE_POSTGRES_PORT")
+    others = ("FILEPLANE_CONFIG", "FILEPLANE_COMPLETE", "FILEPLANE_TO_DATABASE_URL", "_FILEPLANE_COMPLETE", "PATH")
+    settings = ("FILEPLANE_HOST", "FILEPLANE_MASTER_KEY", "FILEPLANE_MASTER_KEY_FILE", "FILEPLANE_DATABASE_URL_FILE")
+    assert list(misspelt_variables(dict.fromkeys((*kubernetes, *others, *settings), "x"))) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -72,6 +73,13 @@ def test_a_chosen_first_key_is_not_printed(tmp_path: Path) -> None:
         assert server.api_key not in server.output + server.log
         with server.client() as client:
             assert client.get("/files").status_code == 200
+
+
+def test_a_misspelt_variable_is_logged_at_the_start(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", drian_seconds=30) as server:
+        [line] = [json.loads(line) for line in server.log.splitlines() if "DRIAN" in line]
+    assert line["level"] == "warning"
+    assert "FILEPLANE_DRIAN_SECONDS is no setting and does nothing; is FILEPLANE_DRAIN_SECONDS meant?" in line["event"]
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 
 import typer
 
+from fileplane.cli.exits import complain
 from fileplane.cli.options import ConfigOption, JsonOption
 from fileplane.cli.output import print_table
-from fileplane.setting_sources import load_settings, show
+from fileplane.setting_sources import load_settings, misspelt_variables, show
 
 
 def settings(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show every setting: its value, where that comes from, its default and what it does. Secrets are not shown."""
     rows = list(load_settings(config=config).rows())
+    for variable, meant in misspelt_variables(os.environ):
+        complain(f"The environment variable {variable} is no setting and does nothing; is {meant} meant?")
     if as_json:
         typer.echo(
             json.dumps(
