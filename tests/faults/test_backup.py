@@ -47,6 +47,7 @@ from support.backups import (
 )
 from support.in_process import InProcess, in_process
 from support.limits import own_open_files
+from support.polling import eventually_equal_async
 from support.server import RunningServer, fileplane_environment, run_fileplane, running_server
 
 FEWEST_POINTS = 30
@@ -104,6 +105,7 @@ async def test_a_backup_that_is_interrupted_at_any_step_leaves_the_last_one_whol
     await collect(store, dropped)
     second, empty = await keep(store, b"second"), await keep(store, b"")
     earlier, later = ({file.sha256 for file in files} for files in ((first, dropped, kept), (first, kept, second, empty)))
+    await store.assert_everything_is_closed()
     opened = own_open_files(tmp_path)
 
     for point in count(1):
@@ -120,7 +122,7 @@ async def test_a_backup_that_is_interrupted_at_any_step_leaves_the_last_one_whol
             [found] = await snapshots_of(directory)
             assert len(later - found) == problems == int(plan.struck)
         assert await snapshots_of(directory), plan.calls[-1]
-        assert own_open_files(tmp_path) == opened
+        await eventually_equal_async(lambda: own_open_files(tmp_path), opened)
 
         report = await back_up(store, directory)
         assert report.tally.problem_count == 0

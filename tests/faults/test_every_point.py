@@ -58,7 +58,7 @@ async def test_an_upload_that_fails_at_any_call_is_refused_and_leaves_neither_ro
         assert_openai_error(answer, status, code, type="server_error")
         assert await store.recorded() == []
         assert await store.temporaries() == []
-        assert store.open_files() == []
+        await store.assert_everything_is_closed()
         if "create_file" not in plan.calls:
             assert await store.blob_keys() == known
         known = await store.blob_keys()
@@ -104,7 +104,7 @@ async def test_an_upload_that_is_cancelled_at_any_wait_leaves_a_whole_file_or_no
         work = store.with_faults(plan).files.create(store.principal, Origin(), _abandoned() if abandoned else _whole(), None)
         outcome = await _outcome(cancelled, work)
         await assert_sound(store)
-        assert store.open_files() == []
+        await store.assert_everything_is_closed()
         if "create_file" not in plan.calls:
             assert await store.blob_keys() == known
         known = await store.blob_keys()
