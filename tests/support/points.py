@@ -9,8 +9,8 @@ from typing import Final
 import pytest
 
 _FIRST: Final = 3
-POINTS: Final = [pytest.param(1, id="each point", marks=pytest.mark.full), pytest.param(9, id="every ninth point")]
-"""All of them in the full tier; on every change the first three, and then every ninth."""
+POINTS: Final = [pytest.param(1, id="each point", marks=pytest.mark.full), pytest.param(15, id="every fifteenth point")]
+"""All of them in the full tier; on every change the first three, and then every fifteenth."""
 
 
 def points(every: int) -> Iterable[int]:
