@@ -13,7 +13,7 @@ import pytest
 
 from fileplane.blobs import local
 from fileplane.blobs.base import BlobMissing
-from fileplane.blobs.local import HAND_OVER_SECONDS, LocalBlobStore
+from fileplane.blobs.local import LocalBlobStore
 from fileplane.errors import StorageIntegrityError, StorageUnavailable
 from fileplane.ids import new_blob_key
 from fileplane.model import Span
@@ -44,28 +44,61 @@ async def test_directories_and_blobs_are_the_owners_alone(store: LocalBlobStore,
     assert stat.S_IMODE((root / blob.key).stat().st_mode) == 0o600
 
 
-async def test_a_whole_blob_can_be_opened_by_the_path_that_is_handed_over_even_once_it_is_deleted(
-    store: LocalBlobStore, tmp_path: Path
-) -> None:
-    key = (await put(store, b"0123456789")).key
-    async with store.open(key) as reader:
-        path = reader.hand_over()
-    assert path is not None
-    await store.delete(key)
-    assert path.read_bytes() == b"0123456789"
-    assert len(own_open_files(tmp_path / "blobs")) == 1
-    await eventually_equal_async(lambda: own_open_files(tmp_path / "blobs"), [], seconds=HAND_OVER_SECONDS + 20)
+async def test_what_is_handed_over_is_always_the_blob_itself_even_once_it_is_deleted(store: LocalBlobStore) -> None:
+    contents = [f"content {number}".encode() for number in range(300)]
+    handed_over = []
+    for content in contents:
+        key = (await put(store, content)).key
+        async with store.open(key) as reader:
+            handed_over.append(await reader.hand_over())
+        await store.delete(key)
+    assert [path.read_bytes() for path in handed_over if path is not None] == contents
+    assert len(set(handed_over)) == len(contents)
 
 
-async def test_no_number_of_downloads_uses_up_the_descriptors(
-    store: LocalBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local, "_MOST_HANDED_OVER", 5)
+async def test_nothing_is_kept_of_what_was_handed_over(store: LocalBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "_SERVED_SECONDS", 0.0)
     key = (await put(store, b"content")).key
     for _ in range(50):
         async with store.open(key) as reader:
-            reader.hand_over()
-    await eventually_equal_async(lambda: len(own_open_files(tmp_path / "blobs")), 5)
+            await reader.hand_over()
+    await eventually_equal_async(lambda: list((tmp_path / "blobs" / "served").iterdir()), [])
+    await eventually_equal_async(lambda: own_open_files(tmp_path / "blobs"), [])
+    assert await read(store, key) == b"content"
+
+
+async def test_a_store_that_closes_takes_back_what_it_handed_over(tmp_path: Path) -> None:
+    store = LocalBlobStore(tmp_path / "blobs")
+    async with store.open((await put(store, b"content")).key) as reader:
+        path = await reader.hand_over()
+    assert path is not None
+    assert path.exists()
+    await store.close()
+    assert not path.exists()
+
+
+async def test_where_a_file_system_has_no_second_names_the_bytes_are_read_here(
+    store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    async with store.open((await put(store, b"content")).key) as reader:
+        assert await reader.hand_over() is None
+        assert b"".join([piece async for piece in reader]) == b"content"
+
+
+async def test_what_a_killed_process_handed_over_is_taken_back_after_an_hour(
+    store: LocalBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "blobs" / "served" / ("0" * 32)
+    left.write_text("content")
+    assert [info async for info in store.walk(uncommitted_only=True)] == []
+    assert left.exists()
+    monkeypatch.setattr(local, "_LEFT_BEHIND_SECONDS", -1.0)
+    assert [info async for info in store.walk(uncommitted_only=True)] == []
+    assert not left.exists()
 
 
 async def test_a_symbolic_link_in_place_of_a_blob_is_not_followed(store: LocalBlobStore, tmp_path: Path) -> None:

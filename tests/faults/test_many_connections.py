@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import resource
 import selectors
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
 from support.expect import assert_deleted, assert_file
-from support.limits import MIB, Peak, held_by, held_when_idle, skip_or_fail, temporaries_of
+from support.limits import MIB, Peak, descriptors, held_by, held_when_idle, temporaries_of
 from support.polling import eventually
 from support.raw_http import Connection, form_begin, head, upload_head
 from support.server import RunningServer, running_server
@@ -38,19 +37,6 @@ DESCRIPTORS_NEEDED = 4 * IDLE
 BYTES_PER_CONNECTION = 64 << 10
 RSS_CEILING = IDLE * BYTES_PER_CONNECTION + 64 * MIB
 DESCRIPTORS_CEILING = IDLE + 4 * ACTIVE + 100
-
-
-@contextmanager
-def descriptors(count: int) -> Iterator[None]:
-    """This process may open that many; a server that it starts asks for its own."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < count:
-        skip_or_fail(f"{count} descriptors are needed, and the limit is {hard}")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture

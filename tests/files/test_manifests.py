@@ -81,7 +81,7 @@ async def test_only_a_file_of_one_part_is_handed_over(store: InProcess) -> None:
         file = await assemble_in(store, *pieces)
         parts = await store.metadata.manifest_parts(file.project_id, str(manifest_of(file.blob_key)))
         async with open_manifest(store.blobs, file, parts, is_given_up=never) as reader:
-            path = reader.hand_over()
+            path = await reader.hand_over()
             assert (None if path is None else path.read_bytes()) == (b"one" if len(pieces) == 1 else None)
 
 

@@ -114,7 +114,7 @@ class _Pieces:
         self.size = sum(map(len, pieces))
         self.taken = 0
 
-    def hand_over(self) -> None:
+    async def hand_over(self) -> None:
         return None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -183,3 +184,16 @@ def fill(path: Path) -> Path:
             except OSError:
                 continue
     return ballast
+
+
+@contextmanager
+def descriptors(count: int) -> Iterator[None]:
+    """This process may open that many; a server that it starts asks for its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        skip_or_fail(f"{count} descriptors are needed, and the limit is {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

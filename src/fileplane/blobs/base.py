@@ -68,10 +68,11 @@ class BlobReader(Protocol):
         """Bytes of the whole blob, whatever the span."""
         ...
 
-    def hand_over(self) -> Path | None:
+    async def hand_over(self) -> Path | None:
         """A path under which somebody else, such as an HTTP server, can open exactly the blob; None when there is no such thing.
 
-        It can be opened for a second after the reader is closed, even if the blob is deleted meanwhile.
+        It can be opened for half a minute from now, even if the blob is deleted meanwhile. Whoever is later finds nothing there, and
+        never another blob.
         """
         ...
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import functools
+import logging
 import os
-import resource
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,12 +27,13 @@ from fileplane.model import Span, StoredBlob
 _THREADS: Final = 32
 _SLICES_AHEAD: Final = 2
 _SYNC_AHEAD: Final = 64 << 20
-HAND_OVER_SECONDS: Final = 1.0
-_MOST_HANDED_OVER: Final = 1_024  # fewer where there are few descriptors
-_HAS_DESCRIPTOR_PATHS: Final = Path("/proc/self/fd").is_dir()
+_SERVED_SECONDS: Final = 30.0
+_LEFT_BEHIND_SECONDS: Final = 3_600.0
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 class LocalBlobStore:
@@ -43,8 +44,7 @@ class LocalBlobStore:
         self._min_free_bytes = min_free_bytes
         self._deadline_seconds = deadline_seconds
         self._root_fd = disk.prepare_root(root)
-        self._handed_over: deque[int] = deque()
-        self._descriptor_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._served: deque[str] = deque()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="fileplane-blobs")
 
     async def run(self, call: Callable[..., T], *arguments: object) -> T:
@@ -89,24 +89,30 @@ class LocalBlobStore:
             opening.add_done_callback(_close_opened)
             raise
         try:
-            reader = _LocalReader(self, descriptor, size, span, self._root / key)
-            yield reader
+            yield _LocalReader(self, key, descriptor, size, span)
         finally:
-            if reader.handed_over:
-                self._let_go_later(descriptor)
-            else:
-                self._close(descriptor)
+            self._close(descriptor)
 
-    def _let_go_later(self, descriptor: int) -> None:
-        self._handed_over.append(descriptor)
-        if len(self._handed_over) > min(_MOST_HANDED_OVER, self._descriptor_limit // 8):
-            self._let_go()
-        else:
-            asyncio.get_running_loop().call_later(HAND_OVER_SECONDS, self._let_go)
+    async def serve_under_another_name(self, key: str) -> Path | None:
+        """For :meth:`BlobReader.hand_over`: a path of the blob's own, which is there for half a minute and never again.
+
+        A descriptor's path would be none of its own: whoever is late to open it might find the next file under the same number.
+        """
+        name = disk.new_served_name()
+        try:
+            await self.run(disk.name_for_serving, self._root_fd, key, name)
+        except StorageUnavailable as error:
+            _log.debug("a blob cannot be given a second name: %s", error.__cause__)
+            return None
+        finally:
+            # Also of a call that was given up, whose thread may be at it still.
+            self._served.append(name)
+            asyncio.get_running_loop().call_later(_SERVED_SECONDS, self._let_go)
+        return self._root / name
 
     def _let_go(self) -> None:
-        if self._handed_over:
-            self._close(self._handed_over.popleft())
+        if self._served:
+            self._threads.submit(disk.unlink, self._root_fd, self._served.popleft())
 
     def _close(self, descriptor: int) -> None:
         """On a thread: to close the last descriptor of a deleted blob frees its blocks, which takes a while for a large one."""
@@ -120,6 +126,8 @@ class LocalBlobStore:
 
     async def walk(self, *, uncommitted_only: bool = False) -> AsyncIterator[BlobInfo]:
         """See :meth:`BlobStore.walk`. One directory's names are held at a time."""
+        if uncommitted_only:
+            await self.run(disk.remove_old_served_names, self._root_fd, _LEFT_BEHIND_SECONDS)
         for directory in (disk.TEMPORARIES, *(() if uncommitted_only else disk.SHARDS)):
             for info in await self.run(disk.list_directory, self._root_fd, directory):
                 yield info
@@ -134,7 +142,7 @@ class LocalBlobStore:
 
     async def close(self) -> None:
         """See :meth:`BlobStore.close`."""
-        while self._handed_over:
+        while self._served:
             self._let_go()
         await asyncio.get_running_loop().run_in_executor(None, functools.partial(self._threads.shutdown, wait=True))
         os.close(self._root_fd)
@@ -215,18 +223,17 @@ class _LocalWriter:
 class _LocalReader:
     """See :class:`fileplane.blobs.base.BlobReader`."""
 
-    def __init__(self, store: LocalBlobStore, descriptor: int, size: int, span: Span | None, path: Path) -> None:
+    def __init__(self, store: LocalBlobStore, key: str, descriptor: int, size: int, span: Span | None) -> None:
         self._store = store
+        self._key = key
         self._descriptor = descriptor
+        self._whole = span is None
         self._span = span or Span(0, size)
-        self._path = None if span is not None else Path(f"/proc/self/fd/{descriptor}") if _HAS_DESCRIPTOR_PATHS else path
         self.size = size
-        self.handed_over = False
 
-    def hand_over(self) -> Path | None:
-        """See :meth:`BlobReader.hand_over`. On Linux the path is the descriptor's own, which a blob without a name still has."""
-        self.handed_over = self._path is not None
-        return self._path
+    async def hand_over(self) -> Path | None:
+        """See :meth:`BlobReader.hand_over`."""
+        return await self._store.serve_under_another_name(self._key) if self._whole else None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         position, end = self._span.start, self._span.start + self._span.length

@@ -15,6 +15,7 @@ import secrets
 import stat
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ SLICE: Final = 1 << 20
 """Writes of 8 MiB to a new file were measured ten times slower than writes of 1 MiB (Linux 6.18, ext4)."""
 
 TEMPORARIES: Final = "tmp"
+SERVED: Final = "served"
+"""Second names of blobs, for an HTTP server to open."""
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 KEY: Final = BLOB_KEY
 TEMPORARY_KEY: Final = re.compile(r"tmp/[0-9a-f]{32}")
@@ -52,7 +55,7 @@ def prepare_root(root: Path) -> int:
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(root, _DIRECTORY)
     try:
-        made = [name for name in (TEMPORARIES, *SHARDS) if _made_directory(name, descriptor)]
+        made = [name for name in (TEMPORARIES, SERVED, *SHARDS) if _made_directory(name, descriptor)]
         if made:
             sync_to_disk(descriptor)
     except BaseException:
@@ -202,6 +205,29 @@ def unlink(root_fd: int, key: str) -> None:
             os.unlink(name, dir_fd=directory_fd)
     except FileNotFoundError:
         return
+
+
+def new_served_name() -> str:
+    """A name below the root that is never given twice."""
+    return f"{SERVED}/{secrets.token_hex(16)}"
+
+
+def name_for_serving(root_fd: int, key: str, served: str) -> None:
+    """Gives a blob a second name, which outlives the first. Raises OSError, also where a file system knows no second names."""
+    with _directory(root_fd, key) as (blob_fd, blob), _directory(root_fd, served) as (served_fd, name):
+        os.link(blob, name, src_dir_fd=blob_fd, dst_dir_fd=served_fd, follow_symlinks=False)
+
+
+def remove_old_served_names(root_fd: int, seconds: float) -> None:
+    """Removes the second names of blobs that have had none given or taken away for so long: who gave them was killed. Raises OSError."""
+    descriptor = os.open(SERVED, _DIRECTORY, dir_fd=root_fd)
+    try:
+        with os.scandir(descriptor) as entries:
+            old = [entry.name for entry in entries if time.time() - entry.stat(follow_symlinks=False).st_ctime > seconds]
+        for name in old:
+            unlink(root_fd, f"{SERVED}/{name}")
+    finally:
+        os.close(descriptor)
 
 
 def list_directory(root_fd: int, directory: str) -> list[BlobInfo]:

@@ -46,7 +46,7 @@ class ObjectReader:
         self._coming: asyncio.Task[bytes | memoryview | None] | None = None
         self.size = download.size
 
-    def hand_over(self) -> Path | None:
+    async def hand_over(self) -> Path | None:
         """See :meth:`BlobReader.hand_over`. There is no path."""
         return None
 

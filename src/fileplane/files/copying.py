@@ -102,11 +102,11 @@ class Copier:
             raise _SourceFailed from error
 
     async def _link_or_copy(self, file: KeptFile, reader: BlobReader) -> Outcome:
-        path = reader.hand_over() if self._link_into is not None else None
+        path = await reader.hand_over() if self._link_into is not None else None
         if self._link_into is not None and path is not None:
             if self._verify and await _sha256(_Watched(reader)) != file.sha256:
                 return Outcome.DAMAGED
-            if await asyncio.to_thread(_linked, path.resolve(), self._link_into / file.blob_key):
+            if await asyncio.to_thread(_linked, path, self._link_into / file.blob_key):
                 return Outcome.LINKED
         digest = hashlib.sha256()
         async with self._target.writer(file.blob_key) as writer:

@@ -49,9 +49,9 @@ class ManifestReader:
         """Closes the part that is being read."""
         await self._opened.aclose()
 
-    def hand_over(self) -> Path | None:
+    async def hand_over(self) -> Path | None:
         """See :meth:`BlobReader.hand_over`: only one part that is the whole file can be handed over."""
-        return self._first.hand_over() if self._alone and self._first is not None else None
+        return await self._first.hand_over() if self._alone and self._first is not None else None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for number, (part, span) in enumerate(self._steps):

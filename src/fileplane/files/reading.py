@@ -56,9 +56,9 @@ class CountingReader:
         self._file = file
         self.size = inner.size
 
-    def hand_over(self) -> Path | None:
+    async def hand_over(self) -> Path | None:
         """See :meth:`BlobReader.hand_over`."""
-        return self._inner.hand_over()
+        return await self._inner.hand_over()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -75,7 +75,7 @@ class VerifyingReader(CountingReader):
     :class:`~fileplane.errors.StorageIntegrityError` is raised instead. Holds one piece besides the one that is read.
     """
 
-    def hand_over(self) -> Path | None:
+    async def hand_over(self) -> Path | None:
         """See :meth:`BlobReader.hand_over`. There is no path: a server that sends the file by itself would send all of it."""
         return None
 

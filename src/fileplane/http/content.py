@@ -122,7 +122,7 @@ class ContentResponse:
             if scope["method"] == "HEAD" or self._file.bytes == 0:
                 await send(start)
                 await send({"type": "http.response.body", "body": b""})
-            elif PATHSEND in scope.get("extensions", {}) and self._file.bytes > _SMALL and (path := reader.hand_over()) is not None:
+            elif PATHSEND in scope.get("extensions", {}) and self._file.bytes > _SMALL and (path := await reader.hand_over()) is not None:
                 await send(start)
                 await send({"type": PATHSEND, "path": str(path)})
             else:

@@ -118,7 +118,7 @@ class BlobStoreSuite:
         blob = await put(store, b"0123456789")
         async with store.open(blob.key) as whole, store.open(blob.key, Span(2, 3)) as part:
             assert (whole.size, part.size) == (10, 10)
-            assert part.hand_over() is None
+            assert await part.hand_over() is None
 
     async def test_a_deleted_blob_is_gone_and_may_be_deleted_again(self, store: BlobStore) -> None:
         blob, other = await put(store, b"one"), await put(store, b"two")

@@ -156,7 +156,7 @@ class _NaughtyReader:
     def size(self) -> int:
         return self._inner.size
 
-    def hand_over(self) -> Path | None:
+    async def hand_over(self) -> Path | None:
         return None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
