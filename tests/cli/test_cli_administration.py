@@ -165,3 +165,16 @@ def test_a_listing_that_cannot_be_written_is_said(admin: CommandLine) -> None:
     with Path("/dev/full").open("wb") as full:
         done = admin.run_bytes("key", "list", stdout=full)
     assert (done.returncode, done.stderr) == (1, b"fileplane: [Errno 28] No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_a_key_that_nobody_was_shown_is_told_to_be_revoked(admin: CommandLine, arguments: tuple[str, ...]) -> None:
+    kept = {row["id"] for row in json.loads(admin.succeed("key", "list", "--json"))}
+    with Path("/dev/full").open("wb") as full:
+        made = admin.run_bytes("key", "create", "--name", "lost", *arguments, stdout=full)
+        [lost] = {row["id"] for row in json.loads(admin.succeed("key", "list", "--json"))} - kept
+        rotated = admin.run_bytes("key", "rotate", lost, *arguments, stdout=full)
+    for done in (made, rotated):
+        assert done.returncode == 1
+        assert f"Revoke it with: fileplane key revoke {lost}\nfileplane: [Errno 28]" in done.stderr.decode()
+    assert admin.succeed("key", "revoke", lost) == f"revoked {lost}\n"

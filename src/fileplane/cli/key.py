@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
@@ -27,7 +28,7 @@ from fileplane.cli.access_options import (
     limits_given,
 )
 from fileplane.cli.administration import with_metadata
-from fileplane.cli.exits import ExitCode, leave
+from fileplane.cli.exits import ExitCode, complain, leave
 from fileplane.cli.options import ConfigOption, DataDirOption, JsonOption, duration
 from fileplane.cli.output import print_json, print_line, print_table, shown_time
 from fileplane.cli.project import shown_bounds
@@ -94,10 +95,11 @@ def create_key(  # noqa: PLR0913, PLR0917 - each is an option
         defaults_given(default_config, override, metadata),
     )
     made, plain = with_metadata(context, config, data_dir, lambda store: _create(store, kind, project, wanted, user))
-    if as_json:
-        print_json({**describe(made), "key": plain})
-        return
-    typer.echo(plain)
+    with _shown_or_told(made):
+        if as_json:
+            print_json({**describe(made), "key": plain})
+            return
+        typer.echo(plain)
     typer.echo(f"This is shown once. Revoke it with: fileplane key revoke {made.id}", err=True)
 
 
@@ -237,10 +239,11 @@ def rotate_key(
         return await ApiKeys(store, SystemClock()).rotate(OPERATOR, key_id, overlap_ms, Origin())
 
     rotated = with_metadata(context, config, data_dir, rotate)
-    if as_json:
-        print_json({**describe(rotated.key), "key": rotated.plain, "former_ends_at": rotated.former_ends_at})
-        return
-    typer.echo(rotated.plain)
+    with _shown_or_told(rotated.key):
+        if as_json:
+            print_json({**describe(rotated.key), "key": rotated.plain, "former_ends_at": rotated.former_ends_at})
+            return
+        typer.echo(rotated.plain)
     typer.echo(f"This is shown once. The key works in its former form until {shown_time(rotated.former_ends_at)}.", err=True)
 
 
@@ -261,6 +264,16 @@ def _require_output() -> None:
     """A key that is shown to nobody would be in force all the same."""
     if sys.stdout is None:
         raise leave(ExitCode.FAILED, "There is no standard output to show the key on. Nothing was changed.")
+
+
+@contextmanager
+def _shown_or_told(made: ApiKey) -> Iterator[None]:
+    """For the printing of a key: where nothing takes it, such as a full disk, it is said what is in force now without anybody having it."""
+    try:
+        yield
+    except OSError:
+        complain(f"The key {made.id} cannot be shown, now or later. Revoke it with: fileplane key revoke {made.id}")
+        raise
 
 
 async def _known(store: MetadataStore, key_id: str) -> ApiKey:

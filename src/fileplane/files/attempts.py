@@ -136,6 +136,7 @@ async def _once(target: RemoteTarget, call: Callable[[RemoteTarget], Awaitable[T
         if bound is None or asyncio.get_running_loop().time() - began < bound - _TIMERS_DIFFER_SECONDS:
             raise
         raise RequestTimeout(
-            f"The provider did not answer within the {bound * 1000:.0f} ms that the request or its config gives it. Allow more.",
+            f"The provider did not answer within the {bound * 1000:.0f} ms that the request or its config gives it, for an upload with "
+            "the time in which it is sent. Allow more.",
             param="x-portkey-request-timeout",
         ) from error
