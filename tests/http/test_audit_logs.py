@@ -104,7 +104,7 @@ def test_the_log_is_filtered_and_paged(tenant: Tenant):
         ("current_page=-1", "integer_below_min_value", "current_page"),
         ("start_time=yesterday", "invalid_value", "start_time"),
         ("end_time=9999999999999", "invalid_value", "end_time"),
-        ("method=PATCH", "invalid_value", "method"),
+        ("method=GET", "invalid_value", "method"),
         ("method=", "invalid_value", "method"),
         ("page_size=", "invalid_value", "page_size"),
         ("start_time=", "invalid_value", "start_time"),

@@ -178,6 +178,12 @@ def test_known_bytes_are_not_sent_again(api: httpx2.Client, digits: str, method:
         assert "content-type" not in response.headers
 
 
+def test_known_bytes_may_be_named_in_any_of_several_lines(api: httpx2.Client, digits: str):
+    lines = [("if-none-match", '"other"'), ("if-none-match", etag_of(DIGITS))]
+    assert api.get(digits, headers=lines).status_code == 304
+    assert_whole(api.get(digits, headers=[("if-none-match", '"other"'), ("if-none-match", '"another"')]))
+
+
 @pytest.mark.parametrize(
     "validator", [etag_of(b"other"), "", '"', "W/", hashlib.sha256(DIGITS).hexdigest(), etag_of(DIGITS).upper(), "x" * 5_000]
 )

@@ -72,6 +72,8 @@ def test_a_file_comes_in_pieces_and_is_made_with_the_last_byte(api: httpx2.Clien
     looked = look(api, place)
     assert (looked.headers["upload-offset"], file_id_of(looked)) == ("9", file_id)
     assert "upload-expires" not in looked.headers
+    records = api.get("/audit-logs", params={"method": "PATCH", "resource_id": file_id}).json()["records"]
+    assert [record["action"] for record in records] == ["create"]
     shown = api.get(place.replace("tus", "uploads")).json()
     assert (shown["status"], shown["file"]["id"], [part["bytes"] for part in shown["parts"]]) == ("completed", file_id, [4, 5])
 

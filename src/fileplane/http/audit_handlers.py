@@ -41,7 +41,7 @@ def audit_parameters(_: Settings) -> tuple[Parameter, ...]:
         Parameter("end_time", "Only changes at or before this time (ISO 8601).", _TIME),
         Parameter("organisation_id", f"The organisation, which is always `{ORGANISATION_ID}`.", _TEXT),
         Parameter("workspace_id", "Only changes in this project, by its id.", _TEXT),
-        Parameter("method", "Only changes by this HTTP method.", {"type": "string", "enum": ["POST", "PUT", "DELETE"]}),
+        Parameter("method", "Only changes by this HTTP method.", {"type": "string", "enum": ["POST", "PUT", "PATCH", "DELETE"]}),
         Parameter("uri", "Only changes by a call of this path.", _TEXT),
         Parameter("request_id", "Only the changes of one request.", _TEXT),
         Parameter("user_id", "Only changes by this API key, by its id.", _TEXT),

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
 
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from fileplane.errors import ClientDisconnected, InvalidRange, InvalidValue
@@ -68,12 +69,10 @@ def _within(first: str, last: str, file: File) -> Span:
     return Span(start, end - start)
 
 
-def not_modified(headers: Mapping[str, str], file: File) -> bool:
-    """Whether ``If-None-Match`` names this file's bytes."""
-    header = headers.get("if-none-match")
-    if header is None:
-        return False
-    candidates = {candidate.strip().removeprefix("W/") for candidate in header.split(",")}
+def not_modified(headers: Headers, file: File) -> bool:
+    """Whether ``If-None-Match``, in one line or several (RFC 9110, section 5.3), names this file's bytes."""
+    lines = headers.getlist("if-none-match")
+    candidates = {candidate.strip().removeprefix("W/") for line in lines for candidate in line.split(",")}
     return "*" in candidates or not candidates.isdisjoint(_etags_of(file))
 
 

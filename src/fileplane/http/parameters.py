@@ -142,7 +142,9 @@ def parse_query(query_string: bytes, parameters: tuple[Parameter, ...], operatio
     try:
         pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError as error:
-        raise InvalidValue("The query string is not valid: it must be percent-encoded UTF-8.", param="query") from error
+        raise InvalidValue(
+            "The query string is not valid: it must be percent-encoded UTF-8, with at most 100 parameters.", param="query"
+        ) from error
     for name, value in pairs:
         if name not in declared:
             raise UnknownParameter(f"Unknown parameter: '{name[:80]}'. {operation} takes {', '.join(declared)}.", param=name[:80])
