@@ -17,7 +17,7 @@ from support.limits import MIB, blobs_of, held_when_idle, temporaries_of
 from support.oracle import assert_consistent
 from support.points import POINTS, points
 from support.polling import eventually, eventually_equal
-from support.raw_http import Connection, form_begin, form_end, form_length, upload_head
+from support.raw_http import Connection, form_begin, form_end, form_length, head, upload_head
 from support.server import RunningServer, running_server, start_server
 
 SLICE = MIB
@@ -195,18 +195,15 @@ def test_whatever_a_failed_commit_has_left_in_the_log_is_sound_after_a_restart(t
         kill_at_once(running)
 
 
-@pytest.mark.parametrize(("call", "headers"), [("read", {}), ("pread64", {"range": "bytes=0-"})], ids=["whole", "range"])
-def test_a_download_whose_disk_fails_at_any_read_is_broken_off_and_never_ends_short(
-    server: RunningServer, tmp_path: Path, call: str, headers: dict[str, str]
-):
+def test_a_download_whose_disk_fails_at_any_read_is_broken_off_and_never_ends_short(server: RunningServer, tmp_path: Path):
     content = os.urandom(3 * MIB)
     before = set(blobs_of(server.data_dir))
     file_id = assert_file(upload(server, content))["id"]
     (blob,) = set(blobs_of(server.data_dir)) - before
     for nth in count(1):
         answer = None
-        with traced(server, tmp_path / "trace.log", Fault(call, nth, EIO, blob)) as trace, suppress(httpx2.RemoteProtocolError):
-            answer = content_of(server, file_id, **headers)
+        with traced(server, tmp_path / "trace.log", Fault("pread64", nth, EIO, blob)) as trace, suppress(httpx2.RemoteProtocolError):
+            answer = content_of(server, file_id, range="bytes=0-")
         if not trace.struck:
             break
         if answer is not None:
@@ -214,4 +211,24 @@ def test_a_download_whose_disk_fails_at_any_read_is_broken_off_and_never_ends_sh
     assert nth > 1
     assert answer is not None
     assert answer.content == content
+    assert_consistent(server.data_dir, orphans_allowed=True)
+
+
+def test_a_whole_download_whose_disk_fails_while_the_http_server_sends_it_is_broken_off(server: RunningServer, tmp_path: Path):
+    """The client takes nothing until the fault is set: only then is there a name that it can be set for."""
+    content, served = os.urandom(16 * MIB), server.data_dir / "blobs" / "served"
+    request = head("GET", f"/v1/files/{assert_file(upload(server, content))['id']}/content", server.api_key, Connection="close")
+    for nth in count(1):
+        earlier = set(served.iterdir())
+        with Connection(server, receive_buffer=4096) as connection:
+            connection.send(request)
+            begun = connection.receive(1)
+            (name,) = set(served.iterdir()) - earlier
+            with traced(server, tmp_path / "trace.log", Fault("read", nth, EIO, name)) as trace:
+                length = len(begun) + connection.receive_to_end()
+        if not trace.struck:
+            break
+        assert length < len(content)
+    assert nth > 1
+    assert length > len(content)  # with the head
     assert_consistent(server.data_dir, orphans_allowed=True)
