@@ -6,6 +6,7 @@ import errno
 import itertools
 import os
 import stat
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -54,6 +55,17 @@ async def test_what_is_handed_over_is_always_the_blob_itself_even_once_it_is_del
         await store.delete(key)
     assert [path.read_bytes() for path in handed_over if path is not None] == contents
     assert len(set(handed_over)) == len(contents)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS has no paths of directories that are open")
+async def test_what_is_handed_over_is_found_although_the_directory_is_renamed(store: LocalBlobStore, tmp_path: Path) -> None:
+    async with store.open((await put(store, b"content")).key) as reader:
+        path = await reader.hand_over()
+        assert path is not None
+        (tmp_path / "blobs").rename(tmp_path / "elsewhere")
+        again = await reader.hand_over()
+    assert again is not None
+    assert (path.read_bytes(), again.read_bytes()) == (b"content", b"content")
 
 
 async def test_nothing_is_kept_of_what_was_handed_over(store: LocalBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ _SLICES_AHEAD: Final = 2
 _SYNC_AHEAD: Final = 64 << 20
 _SERVED_SECONDS: Final = 30.0
 _LEFT_BEHIND_SECONDS: Final = 3_600.0
+_DESCRIPTORS: Final = Path("/proc/self/fd")
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 T = TypeVar("T")
@@ -40,10 +41,11 @@ class LocalBlobStore:
     """The :class:`~fileplane.blobs.base.BlobStore` protocol over one directory, which it makes (mode 0700) when it is missing."""
 
     def __init__(self, root: Path, *, min_free_bytes: int = 0, deadline_seconds: float = 60.0) -> None:
-        self._root = root.absolute()
         self._min_free_bytes = min_free_bytes
         self._deadline_seconds = deadline_seconds
         self._root_fd = disk.prepare_root(root)
+        # On Linux by the directory's descriptor, which is open as long as the store: the directory may be renamed meanwhile.
+        self._place = _DESCRIPTORS / str(self._root_fd) if _DESCRIPTORS.is_dir() else root.absolute()
         self._served: deque[str] = deque()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="fileplane-blobs")
 
@@ -96,7 +98,7 @@ class LocalBlobStore:
     async def serve_under_another_name(self, key: str) -> Path | None:
         """For :meth:`BlobReader.hand_over`: a path of the blob's own, which is there for half a minute and never again.
 
-        A descriptor's path would be none of its own: whoever is late to open it might find the next file under the same number.
+        The path of its descriptor would be none of its own: whoever is late to open it might find the next file under the same number.
         """
         name = disk.new_served_name()
         try:
@@ -108,7 +110,7 @@ class LocalBlobStore:
             # Also of a call that was given up, whose thread may be at it still.
             self._served.append(name)
             asyncio.get_running_loop().call_later(_SERVED_SECONDS, self._let_go)
-        return self._root / name
+        return self._place / name
 
     def _let_go(self) -> None:
         if self._served:
