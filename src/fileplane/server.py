@@ -92,8 +92,8 @@ def serve(settings: Settings) -> None:
     # Forked workers would inherit threads that are not running and descriptors that are not theirs.
     multiprocessing.set_start_method("spawn", force=True)
     configure_logging(settings.log_level)
-    for variable, meant in misspelt_variables(os.environ):
-        _log.warning("the environment variable %s is no setting and does nothing; is %s meant?", variable, meant)
+    for complaint in misspelt_variables(os.environ):
+        _log.warning("%s", complaint)
     os.umask(0o077)
     _raise_descriptor_limit()
     _require_usable_certificate(settings)

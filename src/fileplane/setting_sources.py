@@ -130,8 +130,8 @@ def variables_of(entry: Field[Any]) -> tuple[str, ...]:
     return (*own_variables_of(entry), *fallback)
 
 
-def misspelt_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Variables that look like one of a setting and are none, each with that one.
+def misspelt_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each variable that looks like one of a setting and is none.
 
     Others that begin as ours do are none of our business: Kubernetes makes some for services.
     """
@@ -141,7 +141,7 @@ def misspelt_variables(environment: Mapping[str, str]) -> Iterator[tuple[str, st
         if name == variable or name in known or variable.startswith(_OF_MOVES):
             continue
         for meant in get_close_matches(name, known, 1, _ALIKE):
-            yield variable, known[meant]
+            yield f"The environment variable {variable} is no setting and does nothing; is {known[meant]} meant?"
 
 
 def _read_secret(path: str, variable: str) -> str:

@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -104,13 +105,32 @@ async def test_where_a_file_system_has_no_second_names_the_bytes_are_read_here(
 async def test_what_a_killed_process_handed_over_is_taken_back_after_an_hour(
     store: LocalBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left = tmp_path / "blobs" / "served" / ("0" * 32)
+    left, foreign = [tmp_path / "blobs" / "served" / name for name in ("0" * 32, "README")]
     left.write_text("content")
+    foreign.write_text("mine")
     assert [info async for info in store.walk(uncommitted_only=True)] == []
     assert left.exists()
     monkeypatch.setattr(local, "_LEFT_BEHIND_SECONDS", -1.0)
     assert [info async for info in store.walk(uncommitted_only=True)] == []
     assert not left.exists()
+    assert foreign.exists()
+
+
+async def test_what_is_taken_back_while_another_looks_for_what_was_left_is_no_error(
+    store: LocalBlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "blobs" / "served" / ("0" * 32)
+    left.write_text("content")
+
+    scandir = os.scandir
+
+    def taken_back(directory: int) -> AbstractContextManager[list[os.DirEntry[str]]]:
+        found = list(scandir(directory))
+        left.unlink(missing_ok=True)
+        return nullcontext(found)
+
+    monkeypatch.setattr(os, "scandir", taken_back)
+    assert [info async for info in store.walk(uncommitted_only=True)] == []
 
 
 async def test_a_symbolic_link_in_place_of_a_blob_is_not_followed(store: LocalBlobStore, tmp_path: Path) -> None:

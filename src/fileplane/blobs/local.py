@@ -127,7 +127,10 @@ class LocalBlobStore:
         await self.run(disk.unlink, self._root_fd, key)
 
     async def walk(self, *, uncommitted_only: bool = False) -> AsyncIterator[BlobInfo]:
-        """See :meth:`BlobStore.walk`. One directory's names are held at a time."""
+        """See :meth:`BlobStore.walk`. One directory's names are held at a time.
+
+        Whoever looks for what is uncommitted takes back what processes handed over that were killed.
+        """
         if uncommitted_only:
             await self.run(disk.remove_old_served_names, self._root_fd, _LEFT_BEHIND_SECONDS)
         for directory in (disk.TEMPORARIES, *(() if uncommitted_only else disk.SHARDS)):

@@ -35,6 +35,7 @@ SERVED: Final = "served"
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 KEY: Final = BLOB_KEY
 TEMPORARY_KEY: Final = re.compile(r"tmp/[0-9a-f]{32}")
+_SERVED_NAME: Final = re.compile(r"[0-9a-f]{32}")
 _CONFINED: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | _CONFINED  # a named pipe must not keep a thread waiting for its writer
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _CONFINED
@@ -220,14 +221,17 @@ def name_for_serving(root_fd: int, key: str, served: str) -> None:
 
 def remove_old_served_names(root_fd: int, seconds: float) -> None:
     """Removes the second names of blobs that have had none given or taken away for so long: who gave them was killed. Raises OSError."""
-    descriptor = os.open(SERVED, _DIRECTORY, dir_fd=root_fd)
+    with _directory(root_fd, f"{SERVED}/") as (directory_fd, _), os.scandir(directory_fd) as entries:
+        old = [entry.name for entry in entries if _SERVED_NAME.fullmatch(entry.name) and _is_older(entry, seconds)]
+    for name in old:
+        unlink(root_fd, f"{SERVED}/{name}")
+
+
+def _is_older(entry: os.DirEntry[str], seconds: float) -> bool:
     try:
-        with os.scandir(descriptor) as entries:
-            old = [entry.name for entry in entries if time.time() - entry.stat(follow_symlinks=False).st_ctime > seconds]
-        for name in old:
-            unlink(root_fd, f"{SERVED}/{name}")
-    finally:
-        os.close(descriptor)
+        return time.time() - entry.stat(follow_symlinks=False).st_ctime > seconds
+    except FileNotFoundError:
+        return False  # whoever gave it has just taken it back
 
 
 def list_directory(root_fd: int, directory: str) -> list[BlobInfo]:

@@ -16,8 +16,8 @@ from fileplane.setting_sources import load_settings, misspelt_variables, show
 def settings(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show every setting: its value, where that comes from, its default and what it does. Secrets are not shown."""
     rows = list(load_settings(config=config).rows())
-    for variable, meant in misspelt_variables(os.environ):
-        complain(f"The environment variable {variable} is no setting and does nothing; is {meant} meant?")
+    for complaint in misspelt_variables(os.environ):
+        complain(complaint)
     if as_json:
         typer.echo(
             json.dumps(
