@@ -42,6 +42,7 @@ from fileplane.opening import BLOBS_NAME, open_blobs, open_metadata
 from fileplane.providers.egress import Egress
 from fileplane.providers.registry import Registry
 from fileplane.settings import Settings
+from fileplane.stop_signals import release_stop_signals
 from fileplane.tracing.spans import start_tracing, stop_tracing
 from fileplane.tracing.stores import TracedBlobStore, TracedMetadataStore
 
@@ -171,6 +172,7 @@ class Application:
         async with open_services(self._settings) as services:
             self._edge = Edge(build_router(services), self._settings)
             await send({"type": "lifespan.startup.complete"})
+            release_stop_signals()
             await receive()
             self._edge = None
         await asyncio.to_thread(flush_logs)

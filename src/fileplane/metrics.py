@@ -62,7 +62,12 @@ class _Metric:
         """The library's own, looked up once, since it takes longer to find one than to count."""
         if self._started is None:
             return None
-        child = self._started.labels(*labels) if labels else self._started
+        try:
+            child = self._started.labels(*labels) if labels else self._started
+        except FileNotFoundError:
+            # The supervising process was killed, and the next server has removed what it left: nobody adds up these numbers any more.
+            stop_metrics()
+            return None
         self._children[labels] = child
         return child
 

@@ -30,6 +30,7 @@ from fileplane.metrics_listener import bind_metrics, metrics_told
 from fileplane.providers.overriding import require_known
 from fileplane.setting_sources import misspelt_variables
 from fileplane.settings import Settings
+from fileplane.stop_signals import hold_stop_signals
 
 if TYPE_CHECKING:
     from fileplane.app import Application
@@ -55,6 +56,7 @@ _log = logging.getLogger(__name__)
 
 def load_application(settings: Settings, supervisor: int) -> Application:
     """Runs in each worker, which alone needs the application: whoever supervises them, process ``supervisor``, starts without it."""
+    hold_stop_signals()
     from fileplane.app import create_application  # noqa: PLC0415 - see above
 
     # Threads that hash and write win the interpreter back after each call; at the default of 5 ms an upload mostly waits for that.

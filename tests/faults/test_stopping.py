@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from support.expect import assert_file
 from support.limits import MIB, blobs_of, open_blobs_of, temporaries_of
 from support.polling import eventually
 from support.raw_http import Connection, form_begin, form_end, form_length, head, upload_head
-from support.server import RunningServer, running_server
+from support.server import RunningServer, fileplane_environment, running_server
 from support.server_log import assert_no_trouble, log_lines
 
 CONTENT = bytes(32 * MIB)
@@ -98,3 +100,32 @@ def test_transfers_that_outlast_the_deadline_are_cut_off_and_swept_at_the_next_s
     with running_server(tmp_path / "data", key=server.api_key) as again, again.client() as client:
         assert temporaries_of(again) == []
         assert [file["bytes"] for file in client.get("/files").json()["data"]] == [len(CONTENT)]
+
+
+STOPPED_BETWEEN_THE_RUNS = """
+import asyncio, os, signal, sys
+from pathlib import Path
+import uvloop
+from granian.asgi import LifespanProtocol
+from fileplane.data_directory import prepare_data_directory
+from fileplane.server import load_application
+from fileplane.settings import Settings
+
+settings = Settings(data_dir=Path(sys.argv[1]))
+lock, _ = prepare_data_directory(settings)
+lifespan = LifespanProtocol(load_application(settings, os.getppid()))
+loop, heard = uvloop.new_event_loop(), asyncio.Event()
+loop.add_signal_handler(signal.SIGTERM, heard.set)
+loop.run_until_complete(lifespan.startup())
+os.kill(os.getpid(), signal.SIGTERM)
+loop.run_until_complete(asyncio.wait_for(heard.wait(), 20))
+loop.run_until_complete(lifespan.shutdown())
+print("stopped")
+"""
+
+
+def test_a_worker_that_is_told_to_stop_in_the_moment_in_which_it_becomes_ready_stops(tmp_path: Path):
+    # Its loop has started the application and does not serve yet, and uvloop hears no signal then.
+    command = [sys.executable, "-c", STOPPED_BETWEEN_THE_RUNS, str(tmp_path / "data")]
+    done = subprocess.run(command, env=fileplane_environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 
 from support.expect import assert_file, assert_openai_error
@@ -153,13 +155,7 @@ def test_workers_whose_supervisor_was_killed_leave_the_data_directory_to_the_nex
 
 def test_a_request_that_outlives_the_supervisor_ends_with_its_line_in_the_log(tmp_path: Path) -> None:
     with running_server(tmp_path / "data", metrics_address=f"127.0.0.1:{free_port()}") as server, server.client() as client:
-        # A worker that has counted nothing yet, and so has none of its files open.
-        (first,) = server.workers()
-        first.kill()
-        first.wait(30)
-        eventually(lambda: _listens(server.port), "another listens", seconds=30)
-        (worker,) = server.workers()
-        directory = Path(worker.environ()["PROMETHEUS_MULTIPROC_DIR"])
+        worker, directory = _worker_that_has_counted_nothing(server)
 
         def body() -> Iterator[bytes]:
             yield field("purpose", "user_data") + file_part(b"begun ")[:-2]
@@ -173,6 +169,27 @@ def test_a_request_that_outlives_the_supervisor_ends_with_its_line_in_the_log(tm
     wait_until_dead([worker])
     assert re.search(r'"method":"POST","path":"/v1/files","status":200', server.log)
     assert "Traceback" not in server.log
+
+
+def test_a_request_is_answered_although_another_server_has_removed_the_numbers_of_this_one(tmp_path: Path) -> None:
+    # As the next server does that starts before the worker knows that its supervisor was killed.
+    with running_server(tmp_path / "data", metrics_address=f"127.0.0.1:{free_port()}") as server, server.client() as client:
+        _, directory = _worker_that_has_counted_nothing(server)
+        shutil.rmtree(directory)
+        assert_file(client.post("/files", data={"purpose": "user_data"}, files={"file": ("a.bin", b"kept")}))
+        assert server.terminate() == 0
+    assert re.search(r'"method":"POST","path":"/v1/files","status":200', server.log)
+    assert "Traceback" not in server.log
+
+
+def _worker_that_has_counted_nothing(server: RunningServer) -> tuple[psutil.Process, Path]:
+    """And so has none of its files open; with the directory that they are in."""
+    (first,) = server.workers()
+    first.kill()
+    first.wait(30)
+    eventually(lambda: _listens(server.port), "another listens", seconds=30)
+    (worker,) = server.workers()
+    return worker, Path(worker.environ()["PROMETHEUS_MULTIPROC_DIR"])
 
 
 def _listens(port: int) -> bool:

@@ -15,6 +15,8 @@ GRPC_OFFSET: Final = 10_000
 """What SeaweedFS adds to a port for gRPC."""
 _ANY: Final = range(2_000, 10_000)
 _WITH_GRPC: Final = range(10_000, 20_000)
+_BAD: Final = frozenset({2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080})
+"""What browsers and Node.js refuse to connect to, of these (Fetch standard, "Port blocking")."""
 _recently_given: Final = deque[int](maxlen=100)
 
 
@@ -33,7 +35,7 @@ def _given(ports: range, *offsets: int) -> int:
     own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
         port = ports.start + secrets.randbelow(len(ports) // processes) * processes + own
-        if port not in _recently_given and all(_is_free(port + offset) for offset in offsets):
+        if port not in _BAD and port not in _recently_given and all(_is_free(port + offset) for offset in offsets):
             _recently_given.append(port)
             return port
 
