@@ -80,6 +80,16 @@ def test_a_key_has_what_it_was_made_with_and_is_shown_once(tenant: Tenant):
     assert new["key"] not in f"{listed} {shown} {tenant.server.log}"
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\r\nb", "\t"])
+def test_a_name_is_in_one_line(tenant: Tenant, name: str):
+    path = f"/api-keys/{made(tenant.client)['id']}"
+    before = tenant.client.get(path).json()
+    wanted = {"name": name, "scopes": ["files.read"]}
+    for answer in (tenant.client.post(SERVICE, json=wanted), tenant.client.put(path, json=wanted)):
+        assert_openai_error(answer, 400, "invalid_value", param="name")
+    assert tenant.client.get(path).json() == before
+
+
 def test_what_an_update_does_not_name_stays_and_what_it_names_holds_within_five_seconds(tenant: Tenant):
     new = made(tenant.client, description="before", limits={"files": 1})
     before = tenant.client.get(f"/api-keys/{new['id']}").json()

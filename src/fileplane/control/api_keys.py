@@ -26,6 +26,7 @@ from fileplane.control.authority import (
 from fileplane.control.changes import DefaultChanges, LimitChanges, either, repeated
 from fileplane.control.projects import Projects, not_found
 from fileplane.control.scopes import scope_of_kind, scopes_of_kinds, told_apart
+from fileplane.control.values import require_one_line
 from fileplane.errors import AboveMaximum, BelowMinimum, InvalidApiKey, InvalidValue, MissingParameter, RecordNotFound
 from fileplane.ids import hash_api_key, new_api_key
 from fileplane.metadata.control import ApiKeyNotFound, ControlStore, RecordChanged, ReferenceMissing, UnknownProject
@@ -83,6 +84,7 @@ class ApiKeys:
         if kind is KeyKind.WORKSPACE_USER and user_id is None:
             raise MissingParameter("Missing required parameter: 'user_id'. A user's key says whose it is.", param="user_id")
         assert not isinstance(wanted.name, UnsetType)
+        require_one_line(wanted.name)
         scopes, others = told_apart(either(wanted.scopes, ()))
         _refuse_scopes_of_the_organisation(scopes, kind)
         plain = new_api_key()
@@ -240,6 +242,8 @@ class ApiKeys:
 
     def _changed(self, before: ApiKey, changes: KeyChanges) -> ApiKey:
         scopes, others = before.scopes, before.other_scopes
+        if not isinstance(changes.name, UnsetType):
+            require_one_line(changes.name)
         if not isinstance(changes.scopes, UnsetType):
             scopes, others = told_apart(changes.scopes)
             _refuse_scopes_of_the_organisation(scopes - before.scopes, before.kind)

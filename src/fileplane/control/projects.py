@@ -11,6 +11,7 @@ from fileplane import errors
 from fileplane.access import UNLIMITED, Defaults, NewProject, Principal, Project, Scope
 from fileplane.control.authority import require_scope
 from fileplane.control.changes import ATTEMPTS, DefaultChanges, LimitChanges, either, repeated
+from fileplane.control.values import require_one_line
 from fileplane.errors import InvalidValue, RecordInUse, RecordNotFound
 from fileplane.ids import parse_file_id
 from fileplane.metadata.control import ControlStore, ReferenceMissing, SlugTaken, StillInUse, UnknownProject
@@ -46,6 +47,7 @@ class Projects:
         Raises :class:`~fileplane.errors.MissingScope`, :class:`InvalidValue` or :class:`~fileplane.errors.SlugTaken`.
         """
         require_scope(caller, Scope.WORKSPACES_CREATE)
+        require_one_line(name)
         if slug is not None:
             _check_slug(slug)
         attempts = 1 if slug is not None else ATTEMPTS
@@ -87,6 +89,8 @@ class Projects:
     async def update(self, caller: Principal, id_or_slug: str, changes: ProjectChanges, origin: Origin) -> Project:
         """Changes what is named and leaves the rest. Raises as :meth:`get`, InvalidValue or RecordChanged."""
         require_scope(caller, Scope.WORKSPACES_UPDATE)
+        if not isinstance(changes.name, UnsetType):
+            require_one_line(changes.name)
 
         async def change() -> Project:
             before = await self.visible(caller, id_or_slug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,6 +10,7 @@ from fileplane.errors import InvalidValue, MissingParameter
 
 LONGEST_NAME: Final = 255
 LONGEST_NOTE: Final = 2_000
+_BREAKING: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LATEST: Final = 253_402_300_799  # the last second of the year 9999
 
 
@@ -19,6 +21,12 @@ def name_of(value: object, param: str) -> str:
     if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_NAME or not value.isprintable():
         raise InvalidValue(f"'{param}' must be a text of 1 to {LONGEST_NAME} characters in one line, not all spaces.", param=param)
     return value
+
+
+def require_one_line(name: str) -> None:
+    """Of a name whose length has been looked at. Raises :class:`InvalidValue` for one that no table could show, or no database keep."""
+    if not name.strip() or _BREAKING.search(name) or not _can_be_stored(name):
+        raise InvalidValue("'name' must be in one line, without control characters, and not all spaces.", param="name")
 
 
 def note_of(value: object, param: str) -> str | None:
