@@ -13,7 +13,7 @@ import httpx2
 import psutil
 
 import rivals
-from servers import READY_SECONDS, Server, ServerFailed, fileplane, free_port, new_key, running, wait_until_listening
+from servers import READY_SECONDS, Server, ServerFailed, bare_route, fileplane, free_port, new_key, running, wait_until_listening
 
 _CREDENTIAL = "sk-of-the-benchmark"
 _VIRTUAL_KEY = "bench"
@@ -63,6 +63,14 @@ def fileplane_with_keys(upstream: Server, directory: Path) -> Iterator[Server]:
             body = {"name": _VIRTUAL_KEY, "slug": _VIRTUAL_KEY, **credential}
             httpx2.post(f"{server.url}/v1/virtual-keys", json=body, headers=server.headers, trust_env=False).raise_for_status()
         server.headers = server.headers | {"x-portkey-virtual-key": _VIRTUAL_KEY}
+        yield server
+
+
+@contextmanager
+def bare_gateway(upstream: Server, directory: Path) -> Iterator[Server]:
+    """One route on Fileplane's server that asks through its HTTP client; it has no call but GET of one file."""
+    with bare_route(directory, "bare_gateway", upstream.url) as server:
+        server.headers = dict(upstream.headers)
         yield server
 
 

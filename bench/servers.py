@@ -101,11 +101,11 @@ def fileplane(data_dir: Path, api_key: str, settings: Mapping[str, str] | None =
 
 
 @contextmanager
-def bare_route(directory: Path) -> Iterator[Server]:
-    """The bare Starlette route of ``references/bare_route.py``."""
+def bare_route(directory: Path, reference: str = "bare_route", *arguments: str) -> Iterator[Server]:
+    """A bare Starlette route: ``bare_route.py`` of the references, or another of them that takes ``arguments`` as well."""
     port = free_port()
-    log_path = directory / "bare_route.log"
-    command = [sys.executable, str(REFERENCES / "bare_route.py"), str(port), str(directory / "bare_route")]
+    log_path = directory / f"{reference}.log"
+    command = [sys.executable, str(REFERENCES / f"{reference}.py"), str(port), str(directory / reference), *arguments]
     with running(command, log_path, {}) as process:
         server = Server("Starlette", port, process, log_path)
         wait_until_listening(server)

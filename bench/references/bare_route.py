@@ -6,6 +6,8 @@ Usage: bare_route.py PORT DIRECTORY
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -45,14 +47,20 @@ def load() -> Starlette:
 class _BareServer:
     """Granian as Fileplane configures it, but for what it serves."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, target: Callable[[], Starlette], *arguments: Any, **options: Any) -> None:
+        self._target = target
         self._server = Granian(*arguments, **options)
 
     def serve(self, **_: Any) -> None:
         """Runs until it is told to stop."""
-        self._server.serve(target_loader=load, wrap_loader=False)
+        self._server.serve(target_loader=self._target, wrap_loader=False)
+
+
+def serve_bare(target: Callable[[], Starlette]) -> None:
+    """Serves what ``target`` makes in the worker, on the port and in the directory that the command line names."""
+    with mock.patch.object(server, "Granian", partial(_BareServer, target)):
+        server.serve(Settings(port=int(sys.argv[1]), data_dir=Path(sys.argv[2])))
 
 
 if __name__ == "__main__":
-    with mock.patch.object(server, "Granian", _BareServer):
-        server.serve(Settings(port=int(sys.argv[1]), data_dir=Path(sys.argv[2])))
+    serve_bare(load)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from gateways import OURS, RIVALS, fake_provider
+from gateways import OURS, RIVALS, bare_gateway, fake_provider
 from load import Load, LoadFailed, middle, send_requests
 from plan import SMALL_BYTES, Plan
 from report import Bar, Row, Section, not_measured
@@ -23,6 +23,7 @@ RATE_BARS = {"Portkey": (Bar("≥", 3), Bar("≥", 5, aim=True)), "LiteLLM": (Ba
 
 _CONNECTIONS = 16
 _DIRECT = "direct"
+_BARE = "a bare route"
 _SLOW = 200
 _SLOW_SECONDS = 4.0
 
@@ -35,7 +36,9 @@ requirements); LiteLLM's proxy {LITELLM_VERSION} (PyPI, its master key, no datab
 Each is one serving process with its default settings, its log included, and all run at once while one of them is asked. Before the
 rounds each answers such a load, since a just-in-time compiler needs to warm up. What a gateway adds is the median over
 the rounds of its p50 less that of "direct" in the same round, over one connection. The ceiling of these rows is "direct": the fake
-provider shares the machine's cores with wrk and the gateway, and no gateway can pass on more than it answers."""
+provider shares the machine's cores with wrk and the gateway, and no gateway can pass on more than it answers. "{_BARE}" is a
+Starlette route on the server that Fileplane's own code starts, which asks the provider through aiohttp and passes the answer on: no
+header is looked at, nothing is logged, and the provider's address is its only one. What it costs is what the libraries cost."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ def measure(plan: Plan) -> Section:
         asked = {_DIRECT: _warmed_up(plan, wrk, upstream)}
         for name, start in OURS.items():
             asked[name] = _warmed_up(plan, wrk, stack.enter_context(start(upstream, plan.directory)))
+        bare = _Asked(stack.enter_context(bare_gateway(upstream, plan.directory)), asked[_DIRECT].path, plan.seconds)
+        bare.load(wrk, _CONNECTIONS)
+        asked[_BARE] = bare
         for name, start in RIVALS.items():
             try:
                 asked[name] = _warmed_up(plan, wrk, stack.enter_context(start(upstream, plan.directory)))
@@ -123,9 +129,9 @@ def _rows(figures: dict[str, _Figures], missing: dict[str, str]) -> list[Row]:
         mine, what = figures[way], f"gateway GET, {way}"
         base = f"direct: p50 {direct.alone.p50_ms:.2f} ms"
         rows.append(Row(f"{what}, added p50", mine.latency, base, mine.added_ms, "ms", ADDED_BAR))
-        rows.append(
-            Row(f"{what}, {_CONNECTIONS} connections", mine.rate, f"direct: {direct.rate}", mine.many.per_second / direct.many.per_second)
-        )
+        for name in (_DIRECT, _BARE):
+            ratio = mine.many.per_second / figures[name].many.per_second
+            rows.append(Row(f"{what}, {_CONNECTIONS} connections", mine.rate, f"{name}: {figures[name].rate}", ratio))
         for name, bars in RATE_BARS.items():
             barred = bars if mine is figures[next(iter(OURS))] else (None,)
             if name in missing:

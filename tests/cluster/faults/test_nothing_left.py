@@ -37,7 +37,7 @@ def run(tmp_path: Path, tests: str) -> subprocess.CompletedProcess[str]:
     module = tmp_path / "test_made.py"
     module.write_text(tests)
     command = [sys.executable, "tools/run_cluster_tests.py", "-c", "pyproject.toml", "-p", "no:cacheprovider", "-n", "0", str(module)]
-    environment = os.environ | {"PYTHONPATH": "tests", "TMPDIR": str(tmp_path)}
+    environment = os.environ | {"PYTHONPATH": "tests", "TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
