@@ -32,14 +32,22 @@ CLUSTER = ("cluster/", "object_stores/", "metadata/test_postgres", "serving/test
 LONGEST = frozenset(
     {
         "cli/test_cli_catalog.py",
+        "cli/test_cli_projects_and_keys.py",
         "cli/test_cli_refusals.py",
+        "cli/test_cli_virtual_keys.py",
         "docs/test_examples.py",
+        "faults/test_backup.py",
         "faults/test_io_errors.py",
         "faults/test_kill_points.py",
+        "faults/test_memory.py",
         "faults/test_power_loss.py",
+        "faults/test_uploads_every_point.py",
+        "files/test_janitor.py",
         "http/test_project_limits.py",
         "http/test_schema.py",
+        "metadata/test_postgres.py",
         "metadata/test_sqlite.py",
+        "observability/test_metrics_listener.py",
         "sdk/test_every_sdk.py",
     }
 )
