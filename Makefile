@@ -4,8 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-# The tests start thousands of processes. Where the environment forbids it to keep bytecode, each of them would compile the whole
-# source anew, which takes twice as long as all else of such a start.
+# Where the environment forbids it to keep bytecode, every process of the tests would compile them and the source anew.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help

@@ -113,7 +113,9 @@ def fileplane_environment(**values: str) -> dict[str, str]:
 
 
 def run_fileplane(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs one command to its end."""
+    """Runs one command to its end. One that would serve has a port of its own: it shall be refused for what is wrong with it alone."""
+    if "serve" in arguments and "--port" not in arguments:
+        environment = {"FILEPLANE_PORT": str(free_port())} | environment
     return subprocess.run(
         [sys.executable, "-m", "fileplane", *arguments],
         env=fileplane_environment(**environment),
