@@ -47,7 +47,7 @@ docs: $(VENV)/.development ## Write the generated parts of the documentation ane
 	@$(BIN)/python tools/generate_docs.py
 
 lock: ## Resolve the dependencies anew (needs uv)
-	@cd requirements && for name in runtime image development; do \
+	@cd requirements && for name in runtime image development installer; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
 	    --custom-compile-command 'make lock' $$name.in --output-file $$name.txt || exit 1; \
 	done
@@ -59,7 +59,7 @@ $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	@tools/install requirements/runtime.txt
 	@touch $@
 
-$(VENV)/.development: requirements/development.txt pyproject.toml
+$(VENV)/.development: requirements/development.txt requirements/installer.txt pyproject.toml
 	@tools/install requirements/development.txt
 	@touch $@ $(VENV)/.runtime
 
