@@ -12,12 +12,16 @@ def main() -> None:
     # Until the command runs there is nothing to unwind, and a traceback of an import would tell nobody anything.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from fileplane.cli.exits import failed_output
     from fileplane.cli.lean import only_what_is_asked_for
     from fileplane.cli.main import cli
     from fileplane.runtime import ServerRuntime
 
     try:
         only_what_is_asked_for(cli, sys.argv[1:])(obj=ServerRuntime(), prog_name="fileplane")
+    except OSError as error:
+        # Of help and the like, which no command of ours prints: whatever those fail with is reported where they run.
+        sys.exit(failed_output(error))
     except SystemExit as ended:
         if "obstore" in sys.modules:
             _end_at_once(ended.code)

@@ -146,9 +146,12 @@ def misspelt_variables(environment: Mapping[str, str]) -> Iterator[str]:
 
 def _read_secret(path: str, variable: str) -> str:
     try:
-        return Path(path).read_text("utf-8").strip()
+        secret = Path(path).read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"The file that {variable} names cannot be read: {error}.") from error
+    if not secret:
+        raise SettingsError(f"The file that {variable} names is empty: {path}.")
+    return secret
 
 
 def _parsed(entry: Field[Any], raw: object, source: str) -> Any:

@@ -167,6 +167,13 @@ def test_a_listing_that_cannot_be_written_is_said(admin: CommandLine) -> None:
     assert (done.returncode, done.stderr) == (1, b"fileplane: [Errno 28] No space left on device\n")
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("key", "create", "--help")])
+def test_help_that_cannot_be_written_is_said(admin: CommandLine, arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = admin.run_bytes(*arguments, stdout=full)
+    assert (done.returncode, done.stderr) == (1, b"fileplane: [Errno 28] No space left on device\n")
+
+
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
 def test_a_key_that_nobody_was_shown_is_told_to_be_revoked(admin: CommandLine, arguments: tuple[str, ...]) -> None:
     kept = {row["id"] for row in json.loads(admin.succeed("key", "list", "--json"))}

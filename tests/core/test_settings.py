@@ -144,6 +144,9 @@ def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
     assert (loaded.settings.api_key, loaded.sources["api_key"]) == ("fpk_from_a_file", "FILEPLANE_API_KEY_FILE")
     with pytest.raises(SettingsError, match="FILEPLANE_API_KEY_FILE"):
         load_settings(environment={"FILEPLANE_API_KEY_FILE": str(tmp_path / "nowhere")})
+    secret.write_text(" \n")
+    with pytest.raises(SettingsError, match="FILEPLANE_API_KEY_FILE names is empty"):
+        load_settings(environment={"FILEPLANE_API_KEY_FILE": str(secret)})
 
 
 def test_settings_never_show_a_secret_when_they_are_printed_whole() -> None:

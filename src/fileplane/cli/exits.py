@@ -96,8 +96,14 @@ def refusals_reported() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise
-        _give_up_on_output()
-        raise leave(ExitCode.FAILED, str(error)) from error
+        raise typer.Exit(failed_output(error)) from error
+
+
+def failed_output(error: OSError) -> ExitCode:
+    """Says why a command could not go on, where standard output may be the cause, and with what code it ends."""
+    _give_up_on_output()
+    complain(str(error))
+    return ExitCode.FAILED
 
 
 def _give_up_on_output() -> None:
