@@ -49,6 +49,7 @@ LONGEST = frozenset(
         "metadata/test_sqlite.py",
         "observability/test_metrics_listener.py",
         "sdk/test_every_sdk.py",
+        "serving/test_start.py",
     }
 )
 
