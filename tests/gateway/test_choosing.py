@@ -140,7 +140,12 @@ def test_the_default_of_an_api_key_goes_before_its_projects_and_may_be_binding(p
 
     assert listed().headers[INDEX] == "config.targets[0]"
     assert listed(**{"x-portkey-config": own}).status_code == 200
-    for name, value in (("x-portkey-provider", "fileplane"), ("x-portkey-config", "pc-other"), ("x-portkey-virtual-key", "other")):
+    for name, value in (
+        ("x-portkey-provider", "fileplane"),
+        ("x-portkey-config", "pc-other"),
+        ("x-portkey-virtual-key", "other"),
+        ("x-portkey-custom-host", "https://elsewhere.example/v1"),
+    ):
         answer = listed(**{name: value})
         assert (answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["param"]) == (403, "beyond_own_rights", name)
     eventually(lambda: project.client.get("/files").headers.get(INDEX) == "config", 15)

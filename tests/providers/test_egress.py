@@ -244,7 +244,7 @@ async def test_a_proxy_is_not_asked_for_what_is_not_allowed_also_where_only_it_k
 @pytest.mark.parametrize(
     "location",
     ["http://169.254.169.254/latest", "http://127.0.0.2/", "http://0x7f.1/", "//[::1]/", "file:///etc/passwd",
-     "http://user@127.0.0.1/", "", "gopher://127.0.0.1:25/"],
+     "http://user@127.0.0.1/", "", "gopher://127.0.0.1:25/", "https://[oops/x", "//["],
 )  # fmt: skip
 async def test_a_redirect_to_where_calls_are_not_allowed_is_not_followed(fake: FakeProvider, location: str):
     fake.plan(Fault("redirect", location=location))

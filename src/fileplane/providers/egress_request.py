@@ -53,9 +53,14 @@ class EgressRequest:
 
         Raises :class:`~fileplane.errors.UpstreamAnswerInvalid` for a location that is none.
         """
-        target = urljoin(self.url, location.partition("#")[0])
-        if not location or urlsplit(target).scheme not in {"http", "https"}:
-            raise self.unusable("The provider redirects to nowhere.")
+        nowhere = self.unusable("The provider redirects to nowhere.")
+        try:
+            target = urljoin(self.url, location.partition("#")[0])
+            scheme = urlsplit(target).scheme
+        except ValueError as error:  # such as a bracket that is never closed
+            raise nowhere from error
+        if not location or scheme not in {"http", "https"}:
+            raise nowhere
         kept = {name: value for name, value in self.headers.items() if name.lower() in {"range", "accept"}}
         return EgressRequest(
             self.method, target, kept, head_seconds=self.head_seconds, follow_redirects=True, heard=self.heard, caller=self.caller

@@ -67,7 +67,7 @@ def parse_xml(body: bytes) -> Element:
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = begin, end, text
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = parser.ProcessingInstructionHandler = refuse
     try:
-        parser.Parse(body, True)
+        parser.Parse(body.lstrip(), True)  # servers keep a long call alive with white space, also before the declaration
     except (expat.ExpatError, _Refused, ValueError) as error:
         raise UpstreamAnswerInvalid("The provider's answer is no XML that can be read.") from error
     return top.children[0]

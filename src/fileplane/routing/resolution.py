@@ -97,6 +97,9 @@ def wanted_route(headers: Mapping[str, str], principal: Principal, *, pathname: 
     config = headers.get(CONFIG_HEADER, "").strip()
     provider, virtual_key = headers.get(PROVIDER_HEADER, "").strip(), headers.get(VIRTUAL_KEY_HEADER, "").strip()
     default = _default_of(principal)
+    if default is not None and not _may_choose(principal) and CUSTOM_HOST_HEADER in headers:
+        # A bound config may name a provider and leave open where it is.
+        raise BeyondOwnRights(f"This API key goes where its config says. Leave {CUSTOM_HOST_HEADER} out.", CUSTOM_HOST_HEADER)
     if not (config or provider or virtual_key):
         return _without_headers(headers, principal, default, pathname, api_key)
     if not _may_choose(principal) and (config != default or provider or virtual_key):
