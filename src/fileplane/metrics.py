@@ -64,9 +64,10 @@ class _Metric:
             return None
         try:
             child = self._started.labels(*labels) if labels else self._started
-        except FileNotFoundError:
-            # The supervising process was killed, and the next server has removed what it left: nobody adds up these numbers any more.
+        except FileNotFoundError as error:
+            # Most likely the supervising process was killed, and the next server has removed what it left: nobody adds these up any more.
             stop_metrics()
+            _log.warning("nothing new is counted for the metrics any more: %s", error)
             return None
         self._children[labels] = child
         return child

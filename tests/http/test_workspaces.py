@@ -68,9 +68,9 @@ def test_a_slug_is_made_from_the_name_and_is_nobody_elses(root: httpx2.Client):
     assert_openai_error(taken, 409, "slug_taken", param="slug", definitive=True)
 
 
-@pytest.mark.parametrize("name", ["a\0b", "a\nb", "a\x1b[31mb", "a\u2028b", "   "])
+@pytest.mark.parametrize("name", ["a\0b", "a\nb", "a\x1b[31mb", "a\u2028b", "a\u202eb", "   "])
 def test_a_name_is_in_one_line(root: httpx2.Client, name: str):
-    workspace = made(root, name="as it was")
+    workspace = made(root, name="as it was, \N{MAN}\N{ZERO WIDTH JOINER}\N{GIRL}")
     path = f"/admin/workspaces/{workspace['slug']}"
     for answer in (root.post("/admin/workspaces", json={"name": name}), root.put(path, json={"name": name})):
         assert_openai_error(answer, 400, "invalid_value", param="name")

@@ -21,6 +21,11 @@ def test_elements_are_read_without_namespace_attributes_and_comments() -> None:
     assert root.value("nothing") is None
 
 
+def test_white_space_that_kept_the_call_alive_is_passed_over() -> None:
+    root = parse_xml(b'\n\r\n\r <?xml version="1.0" encoding="UTF-8"?>\n<a><k>1</k></a>\n')
+    assert (root.name, root.value("k")) == ("a", "1")
+
+
 def test_a_text_that_thousands_of_children_interrupt_is_read_whole_and_in_one_pass() -> None:
     piece = "x" * 150
     root = parse_xml(f"<a>{f'{piece}<b>y</b>' * 49_000}</a>".encode())

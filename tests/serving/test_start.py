@@ -179,6 +179,7 @@ def test_a_request_is_answered_although_another_server_has_removed_the_numbers_o
         assert_file(client.post("/files", data={"purpose": "user_data"}, files={"file": ("a.bin", b"kept")}))
         assert server.terminate() == 0
     assert re.search(r'"method":"POST","path":"/v1/files","status":200', server.log)
+    assert server.log.count("nothing new is counted for the metrics any more") == 1
     assert "Traceback" not in server.log
 
 

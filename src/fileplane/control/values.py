@@ -10,7 +10,8 @@ from fileplane.errors import InvalidValue, MissingParameter
 
 LONGEST_NAME: Final = 255
 LONGEST_NOTE: Final = 2_000
-_BREAKING: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BREAKING: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What ends a line or turns its direction, which would show a name as another, and halves of surrogate pairs, which cannot be stored."""
 _LATEST: Final = 253_402_300_799  # the last second of the year 9999
 
 
@@ -18,14 +19,14 @@ def name_of(value: object, param: str) -> str:
     """A name for people: 1 to 255 characters in one line. Raises :class:`MissingParameter` or :class:`InvalidValue`."""
     if value is None:
         raise MissingParameter(f"Missing required parameter: '{param}'.", param=param)
-    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_NAME or not value.isprintable():
+    if not isinstance(value, str) or len(value) > LONGEST_NAME or not _is_one_line(value):
         raise InvalidValue(f"'{param}' must be a text of 1 to {LONGEST_NAME} characters in one line, not all spaces.", param=param)
     return value
 
 
 def require_one_line(name: str) -> None:
     """Of a name whose length has been looked at. Raises :class:`InvalidValue` for one that no table could show, or no database keep."""
-    if not name.strip() or _BREAKING.search(name) or not _can_be_stored(name):
+    if not _is_one_line(name):
         raise InvalidValue("'name' must be in one line, without control characters, and not all spaces.", param="name")
 
 
@@ -62,6 +63,10 @@ def optional_text(value: object, param: str) -> str | None:
     if not isinstance(value, str) or len(value) > LONGEST_NAME or not _can_be_stored(value):
         raise InvalidValue(f"'{param}' must be a text of at most {LONGEST_NAME} characters.", param=param)
     return value
+
+
+def _is_one_line(name: str) -> bool:
+    return bool(name.strip()) and _BREAKING.search(name) is None
 
 
 def _can_be_stored(text: str) -> bool:
