@@ -165,7 +165,7 @@ def test_a_provider_that_cannot_be_asked_keeps_the_hold(caller: Caller) -> None:
 def test_a_job_that_its_provider_has_forgotten_is_gone_and_holds_nothing(caller: Caller) -> None:
     batch_id, file_id = caller.a_batch()
     other_id, _ = caller.a_batch()
-    caller.fake.plan("refuse", "batches.get", status=404)
+    caller.fake.plan("refuse", "batches.get", status=404, body={"message": "No such batch."})
     assert error_of(caller.client.get(f"/batches/{batch_id}")) == (404, None, "id")
     page = ok(caller.client.get("/batches"))
     assert [batch["id"] for batch in page["data"]] == [other_id]
@@ -177,7 +177,7 @@ def test_the_list_is_paged_and_a_forgotten_job_leaves_no_gap(caller: Caller) -> 
     ids = [ok(caller.begin_batch(file_id))["id"] for _ in range(5)][::-1]
     first = ok(caller.client.get("/batches", params={"limit": 2}))
     assert ([one["id"] for one in first["data"]], first["has_more"], first["last_id"]) == (ids[:2], True, ids[1])
-    caller.fake.plan("refuse", "batches.get", status=404)
+    caller.fake.plan("refuse", "batches.get", status=404, body={"message": "No such batch."})
     rest = ok(caller.client.get("/batches", params={"limit": 2, "after": ids[1]}))
     assert len(rest["data"]) == 2
     assert not rest["has_more"]

@@ -51,6 +51,33 @@ def test_a_page_of_an_ingress_takes_no_file_away(project: Project, headers: dict
     assert project.fake.files(project.credential) == []
 
 
+NOT_YET = {"error": {"message": "The content of this file was not found.", "type": "invalid_request_error", "code": "content_not_found"}}
+
+
+def test_content_that_a_provider_does_not_have_takes_no_file_away(project: Project, headers: dict[str, str]) -> None:
+    file_id = uploaded(project.upload(headers, b"kept"))
+    project.fake.plan("refuse", "content", status=404, body=NOT_YET)
+    refused = project.client.get(f"/files/{file_id}/content", headers=headers)
+    assert_openai_error(refused, 404, "content_not_found")
+    assert (
+        refused.json()["error"]["message"]
+        == "openai: The file is there, but no content of it now. Ask for it later, or look at its status."
+    )
+    assert project.client.get(f"/files/{file_id}", headers=headers).json()["id"] == file_id
+    assert project.client.get("/files", headers=headers).json()["total"] == 1
+    assert project.client.get(f"/files/{file_id}/content", headers=headers).content == b"kept"
+
+
+def test_content_is_gone_for_good_only_when_the_provider_does_not_know_the_file_either(project: Project, headers: dict[str, str]) -> None:
+    file_id = uploaded(project.upload(headers))
+    project.client.delete(f"/files/{file_id}", headers=project.own)
+    project.fake.plan("refuse", "get", status=503)
+    assert project.client.get(f"/files/{file_id}/content", headers=headers).status_code == 503
+    assert project.client.get("/files", headers=headers).json()["total"] == 1
+    assert_openai_error(project.client.get(f"/files/{file_id}/content", headers=headers), 404, None, param="id")
+    assert project.client.get("/files", headers=headers).json()["total"] == 0
+
+
 def test_an_address_that_leads_nowhere_for_a_while_takes_no_file_away(project: Project, headers: dict[str, str]) -> None:
     file_id = uploaded(project.upload(headers))
     slug = headers["x-portkey-virtual-key"]

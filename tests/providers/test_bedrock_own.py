@@ -34,7 +34,8 @@ from fileplane.testing.fake_provider.s3 import BUCKET, S3Api
 from fileplane.testing.provider_world import SECRET, World, eventually, new_world, pattern
 
 FIELDS = {"aws_region": "us-east-1", "aws_s3_bucket": BUCKET, "file_purpose": "upload"}
-OF_S3 = {"x-amz-request-id": "79104EXAMPLEB723"}
+NO_KEY = b"<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>"
+NO_BUCKET = b"<Error><Code>NoSuchBucket</Code><Message>The specified bucket does not exist</Message></Error>"
 SLOW_DOWN = "<Error><Code>SlowDown</Code><Message>No.</Message></Error>"
 CLAUDE = "anthropic.claude-3-haiku-20240307-v1:0"
 LINE = {
@@ -287,10 +288,16 @@ async def test_the_list_is_true_across_s3_s_own_pages_and_says_when_it_cannot_be
     assert refused.value.param == "order"
 
 
+def absent(world: World, times: int, body: bytes = NO_KEY) -> None:
+    """A HEAD has no words; what they would have been a GET tells."""
+    world.fake.plan(Fault("refuse", operation="get", status=404, times=times))
+    world.fake.plan(Fault("refuse", operation="content", status=404, body=body, times=times))
+
+
 @pytest.mark.parametrize("newest_first", [True, False])
 async def test_a_page_whose_files_were_all_deleted_meanwhile_goes_on_with_those_behind_it(world: World, *, newest_first: bool) -> None:
     made = [(await world.upload(b"x")).id for _ in range(3)]
-    world.fake.plan(Fault("refuse", operation="get", status=404, headers=OF_S3, times=2))
+    absent(world, 2)
     page = await world.provider.list(world.target, RemoteQuery(limit=1, newest_first=newest_first))
     assert ([file.id for file in page.files], page.has_more) == ([made[0 if newest_first else 2]], False)
 
@@ -298,7 +305,7 @@ async def test_a_page_whose_files_were_all_deleted_meanwhile_goes_on_with_those_
 async def test_a_list_of_objects_of_which_none_is_ever_found_has_an_end(world: World) -> None:
     for _ in range(7):
         await world.upload(b"x")
-    world.fake.plan(Fault("refuse", operation="get", status=404, headers=OF_S3, times=100))
+    absent(world, 100)
     with pytest.raises(UpstreamAnswerInvalid):
         await world.provider.list(world.target, RemoteQuery(limit=1))
     assert (await world.provider.list(world.target, RemoteQuery(limit=10))).files == ()
@@ -521,14 +528,23 @@ async def test_a_bucket_is_called_where_aws_has_it(world: World, fields: dict[st
 async def test_a_404_of_what_stands_before_the_bucket_does_not_say_that_a_file_is_gone(world: World) -> None:
     file = await world.upload(b"kept")
     page = b"<html><h1>404 Not Found</h1></html>"
-    for operation, call in (
-        ("get", lambda: world.provider.get(world.target, file.id)),
-        ("get", lambda: world.provider.delete(world.target, file.id)),
-        ("content", lambda: world.download(file.id)),
-        ("delete", lambda: world.provider.delete(world.target, file.id)),
-    ):
-        world.fake.plan(Fault("refuse", operation=operation, status=404, body=page))
-        with pytest.raises(ProviderRefused) as caught:
-            await call()
-        assert caught.value.status == 404
+    for body in (page, NO_BUCKET):
+        for operations, call in (
+            (("get", "content"), lambda: world.provider.get(world.target, file.id)),
+            (("get", "content"), lambda: world.provider.delete(world.target, file.id)),
+            (("content",), lambda: world.download(file.id)),
+            (("delete",), lambda: world.provider.delete(world.target, file.id)),
+        ):
+            for operation in operations:
+                world.fake.plan(Fault("refuse", operation=operation, status=404, body=body))
+            with pytest.raises(ProviderRefused) as caught:
+                await call()
+            assert caught.value.status == 404
     assert await world.download(file.id) == b"kept"
+
+
+async def test_an_object_that_a_head_does_not_find_and_a_get_does_is_not_gone(world: World) -> None:
+    file = await world.upload(b"kept")
+    world.fake.plan(Fault("refuse", operation="get", status=404))
+    with pytest.raises(UpstreamAnswerInvalid):
+        await world.provider.get(world.target, file.id)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 import httpx
@@ -230,8 +231,9 @@ class TestASignedURL:
                 await world.upload(LINES)
             assert "secret" not in caught.value.message
             world.fake.plan(Fault("refuse", operation="place", status=200, body={"filenameToSignedUrls": {"some.jsonl": url}}))
-            with pytest.raises((UpstreamAnswerInvalid, FileNotFound)):
+            with pytest.raises((UpstreamAnswerInvalid, ProviderRefused)) as refused:
                 await world.download(file.id)
+            assert not isinstance(refused.value, ProviderRefused) or (refused.value.code == "file_not_ready" and not url)
             assert len(await world.stored()) == 1
 
     @pytest.mark.parametrize("urls", [None, {}, {"other.jsonl": "http://127.0.0.1:1/"}, {"some.jsonl": 7}, []])
@@ -241,6 +243,22 @@ class TestASignedURL:
             with pytest.raises(UpstreamAnswerInvalid):
                 await world.upload(LINES)
             assert await world.stored() == []
+
+    @pytest.mark.parametrize("answer", [{}, {"filenameToSignedUrls": {}}, {"filenameToSignedUrls": {"some.jsonl": ""}}])
+    async def test_that_is_not_there_yet_does_not_say_that_the_dataset_is_gone(self, world: World, answer: Any) -> None:
+        file = await world.upload(LINES)
+        world.fake.plan(Fault("refuse", operation="place", status=200, body=answer))
+        with pytest.raises(ProviderRefused) as caught:
+            await world.download(file.id)
+        assert (caught.value.status, caught.value.code) == (400, "file_not_ready")
+        assert await world.download(file.id) == LINES
+
+    @pytest.mark.parametrize("answer", [[], "x", {"filenameToSignedUrls": []}, {"filenameToSignedUrls": None}])
+    async def test_in_an_answer_without_shape_is_none(self, world: World, answer: Any) -> None:
+        file = await world.upload(LINES)
+        world.fake.plan(Fault("refuse", operation="place", status=200, body=answer))
+        with pytest.raises(UpstreamAnswerInvalid):
+            await world.download(file.id)
 
     async def test_that_has_run_out_is_the_provider_s_refusal(self, world: World) -> None:
         file = await world.upload(LINES)
@@ -258,6 +276,19 @@ class TestASignedURL:
         with pytest.raises(ProviderRefused, match="No:") as caught:
             await world.download(file.id)
         assert "0123456789" not in repr(vars(caught.value))
+
+    async def test_of_a_session_with_its_long_token_is_called(self, world: World) -> None:
+        file = await world.upload(LINES)
+        await world.download(file.id)
+        [signed] = world.fake.requests_for("content")
+        for characters, allowed in ((3_000, True), (9_000, False)):
+            url = f"{world.fake.url}{signed.path}?{urlencode({**signed.query, 'X-Amz-Security-Token': 'A' * characters})}"
+            world.fake.plan(Fault("refuse", operation="place", status=200, body={"filenameToSignedUrls": {"some.jsonl": url}}))
+            if allowed:
+                assert await world.download(file.id) == LINES
+                continue
+            with pytest.raises(UpstreamAnswerInvalid):
+                await world.download(file.id)
 
     async def test_is_called_without_what_a_caller_forwards(self, world: World) -> None:
         file = await world.upload(LINES)
@@ -291,6 +322,12 @@ class TestADatasetOfSeveralFiles:
         world.fake.plan(Fault("close_response_at", operation="content", call=2, at=1))
         with pytest.raises(UpstreamUnreachable):
             await world.download(file_id)
+
+    async def test_takes_no_second_connection_while_it_has_one(self) -> None:
+        async with new_world("fireworks", FIELDS, egress_connections=4, egress_connect_seconds=2.0) as world:
+            alone = replace(world, target=replace(world.target, caller="a project, which has one of four"))
+            file_id = await self._results(world, a_jsonl=b"1\n", b_jsonl=b"2\n", c_jsonl=b"3\n")
+            assert await alone.download(file_id) == b"1\n2\n3\n"
 
     async def test_that_is_left_amid_the_second_closes_its_connection(self, world: World) -> None:
         file_id = await self._results(world, a_jsonl=b"1\n", b_jsonl=b"2\n" * 8_000_000)

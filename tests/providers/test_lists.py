@@ -122,8 +122,9 @@ async def test_pages_that_never_end_are_walked_within_a_bound(paging: Paging):
     with pytest.raises(UnsupportedProviderOperation):
         await listed(answer, RemoteQuery(limit=10), dialect)
     assert calls <= MOST_WALKED // 1_000
-    with pytest.raises(InvalidValue):
-        await listed(answer, RemoteQuery(limit=10, after="file-none", newest_first=False), dialect)
+    if paging is not Paging.CURSOR:
+        with pytest.raises(UnsupportedProviderOperation):
+            await listed(answer, RemoteQuery(limit=10, after="file-none", newest_first=False), dialect)
 
 
 @pytest.mark.parametrize("paging", [Paging.TOKEN, Paging.PAGES, Paging.CURSOR])
@@ -162,8 +163,101 @@ async def test_tokens_that_never_end_are_followed_within_a_bound():
 
     tokens = Capabilities(max_list_limit=1_000, paging=Paging.TOKEN)
     dialect = Dialect("x", "X", "https://x.example", tokens, order=ListOrder.NEWEST_FIRST, page_token=("page", "next_page"))
-    assert (await listed(answer, RemoteQuery(), dialect)).files == ()
+    with pytest.raises(UnsupportedProviderOperation):
+        await listed(answer, RemoteQuery(), dialect)
     assert len(asked) == 1_000
     assert asked[:3] == ["", "page_1", "page_2"]
     with pytest.raises(UnsupportedProviderOperation):
         await listed(answer, RemoteQuery(newest_first=False), dialect)
+
+
+MANY = [{"id": f"file-{number:06}", "created_at": 1, "purpose": "assistants"} for number in range(MOST_WALKED + 2_345)]
+PLACES = {row["id"]: place for place, row in enumerate(MANY)}
+
+
+def paged(asked: Mapping[str, str], most: int = 1_000) -> Any:
+    """Of :data:`MANY`, however a page of it is asked for."""
+    size = min(most, int(asked.get("limit") or asked["page_size"]))
+    start = PLACES[asked["after"]] + 1 if "after" in asked else int(asked.get("pagination_token") or int(asked.get("page", 0)) * size)
+    more = start + size < len(MANY)
+    token = str(start + size) if more else None
+    return {"data": MANY[start : start + size], "has_more": more, "total": len(MANY), "pagination_token": token}
+
+
+def oldest_first(paging: Paging) -> Dialect:
+    return replace(CURSOR, order=ListOrder.OLDEST_FIRST, capabilities=Capabilities(paging=paging, max_list_limit=1_000))
+
+
+@pytest.mark.parametrize("paging", [Paging.TOKEN, Paging.PAGES])
+async def test_a_list_that_is_only_looked_through_so_far_does_not_say_that_it_ends_there(paging: Paging):
+    query = RemoteQuery(limit=1_000, after=MANY[MOST_WALKED - 500]["id"], newest_first=False)
+    with pytest.raises(UnsupportedProviderOperation, match="more than 10000 files") as caught:
+        await listed(paged, query, oldest_first(paging))
+    assert caught.value.param == "after"
+
+
+async def test_a_list_with_cursors_is_paged_to_its_end_however_long_it_is():
+    calls: list[Mapping[str, str]] = []
+
+    def answer(asked: Mapping[str, str]) -> Any:
+        calls.append(asked)
+        return paged(asked)
+
+    found: list[str] = []
+    query = RemoteQuery(limit=999, newest_first=False)
+    while True:
+        page = await listed(answer, query, oldest_first(Paging.CURSOR))
+        found += ids(page)
+        if not page.has_more:
+            break
+        query = replace(query, after=page.next_cursor)
+    assert found == [row["id"] for row in MANY]
+    assert len(calls) < 2 * len(MANY) // 999 + 5
+
+
+async def test_an_unknown_cursor_that_a_provider_takes_for_the_end_is_told():
+    def answer(asked: Mapping[str, str]) -> Any:
+        return {"data": [] if "after" in asked else ROWS, "has_more": False}
+
+    dialect = oldest_first(Paging.CURSOR)
+    assert (await listed(answer, RemoteQuery(after="file-9", newest_first=False), dialect)).files == ()
+    with pytest.raises(InvalidValue):
+        await listed(answer, RemoteQuery(after="file-none", newest_first=False), dialect)
+
+
+async def test_a_file_beyond_what_is_looked_through_is_not_said_to_be_gone():
+    async def fetch(asked: Mapping[str, str]) -> Any:
+        return paged(asked)
+
+    dialect = oldest_first(Paging.CURSOR)
+    listing = Listing(dialect, dialect.capabilities, fetch)
+    assert await listing.find(MANY[MOST_WALKED - 1]["id"]) is not None
+    with pytest.raises(UnsupportedProviderOperation) as caught:
+        await listing.find(MANY[-1]["id"])
+    assert caught.value.param == "id"
+
+
+@pytest.mark.parametrize(("most", "calls", "last"), [(1_000, 11, MOST_WALKED), (1, 100, 99)])
+async def test_one_list_of_a_purpose_that_no_file_has_makes_few_calls_and_says_where_to_go_on(most: int, calls: int, last: int):
+    asked: list[Mapping[str, str]] = []
+
+    def answer(query: Mapping[str, str]) -> Any:
+        asked.append(query)
+        return paged(query, most)
+
+    with pytest.raises(UnsupportedProviderOperation) as caught:
+        await listed(answer, RemoteQuery(limit=1, purpose="batch"))
+    assert len(asked) == calls
+    assert [query["limit"] for query in asked[:3]] == ["1", "1000", "1000"]
+    assert f"after={MANY[last]['id']}." in caught.value.message
+
+
+async def test_a_page_found_after_empty_ones_has_no_more_than_was_asked_for():
+    rows = [{**row, "purpose": "batch" if number >= 5 else "assistants"} for number, row in enumerate(ROWS)]
+
+    def answer(asked: Mapping[str, str]) -> Any:
+        start = next((index + 1 for index, row in enumerate(rows) if row["id"] == asked.get("after")), 0)
+        return {"data": rows[start : start + int(asked["limit"])], "has_more": start + int(asked["limit"]) < len(rows)}
+
+    page = await listed(answer, RemoteQuery(limit=2, purpose="batch"))
+    assert (ids(page), page.has_more, page.next_cursor) == (["file-5", "file-6"], True, "file-6")

@@ -116,10 +116,16 @@ def test_anthropic_s_code_stands_among_the_details_and_google_s_is_a_word_beside
         b"No such object: bucket/name",
         b"<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>",
         b"<Error><Code>NoSuchKey</Code></Error>",
+        b'{"error": {"message": "Could not find fine tune: file-1", "type": "invalid_request_error", "code": "fine_tune_not_found"}}',
+        b'{"error": {"message": "No batch found with id \'file-1\'.", "type": "invalid_request_error"}}',
+        b'{"error": {"message": "file-1 does not exist", "code": null}}',
+        b'{"message": "dataset with id x not found"}',
+        b'{"error": {"type": "not_found_error", "message": "The file has expired.", "details": {"error_code": "file_expired"}}}',
+        b'{"error": {"code": "file_not_found"}}',
     ],
 )
 def test_a_provider_that_says_of_a_thing_that_it_is_not_there_is_believed(body: bytes):
-    assert says_nothing_is_there(body)
+    assert says_nothing_is_there(body, "file-1")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +153,22 @@ def test_a_provider_that_says_of_a_thing_that_it_is_not_there_is_believed(body: 
         b'{"error": {"message": "Invalid URL (GET /files/file-1)", "type": "invalid_request_error", "param": null, "code": null}}',
         b'{"error": {"message": "Unknown request URL: GET /v1/v1/files. Please check the URL", "code": "unknown_url"}}',
         b'{"error": {"code": 404, "message": "The specified bucket does not exist.", "errors": [{"reason": "notFound"}]}}',
+        b'{"code": 5, "message": "Method does not exist.", "details": []}',
+        b'{"type": "about:blank", "title": "Not Found", "status": 404, "detail": "No static resource v1/files/file-1."}',
+        b'{"error": {"code": "DeploymentNotFound", "message": "The API deployment for this resource does not exist."}}',
+        b'{"error": {"code": 404, "message": "Unknown workspace"}}',
+        b'{"error": {"message": "The model `x` does not exist", "code": "model_not_found"}}',
+        b'{"error": {"message": "API key not found"}}',
+        b'{"message": "Account acc not found", "code": "NOT_FOUND"}',
+        b'{"message": "Unable to match incoming request to an operation"}',
+        b'{"error": "Instance not found"}',
+        b'{"message": "no healthy upstream"}',
+        b'{"message": "The file service was not found"}',
+        b'{"error": {"message": "Project not found. Create it before you upload a file."}}',
+        b'{"error": {"message": "The content of this file is not available yet.", "code": "content_not_available"}}',
+        b'{"error": {"code": "not_found"}}',
+        b'{"error": {"message": "No such thing as /v1/files/file-1"}}',
     ],
 )
 def test_what_only_says_that_an_address_leads_nowhere_says_nothing_of_the_thing(body: bytes):
-    assert not says_nothing_is_there(body)
+    assert not says_nothing_is_there(body, "file-1")

@@ -185,9 +185,8 @@ class RemoteFiles:
             target.require_bucket_of(file_id)
             try:
                 content = await repeated(target, enter, route.trace)
-            except FileNotFound:
-                await self._forgotten(row)
-                raise
+            except FileNotFound as error:
+                raise await self._without_content(route, target, row, error) from error
             original = target.provider.capabilities(target.target).original_bytes and not (row.transformed or content.transformed)
             # Where a provider keeps no sizes, that of a job's result is 0 here without being known.
             size = row.counted_bytes if row.counted_bytes is not None else row.bytes or None
@@ -303,6 +302,24 @@ class RemoteFiles:
             return row
         assert row.provider_file_id is not None
         return await self._metadata.refresh_catalog_file(row.project_id, row.virtual_key_id, row.provider_file_id, report)
+
+    async def _without_content(self, route: RemoteRoute, target: RemoteTarget, row: CatalogFile, error: FileNotFound) -> FileplaneError:
+        """What a 404 for the content means: only a provider that does not know the file either has forgotten it, which closes it here."""
+        if not target.provider.capabilities(target.target).get:
+            return error
+        assert row.provider_file_id is not None
+        file_id = row.provider_file_id
+        try:
+            await repeated(target, lambda one: one.provider.get(one.target, file_id), route.trace)
+        except FileNotFound as gone:
+            await self._forgotten(row)
+            return gone
+        return ProviderRefused(
+            "The file is there, but no content of it now. Ask for it later, or look at its status.",
+            status=404,
+            type="invalid_request_error",
+            code="content_not_found",
+        )
 
     async def _forgotten(self, row: CatalogFile) -> None:
         assert row.provider_file_id is not None

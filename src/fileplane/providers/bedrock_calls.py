@@ -119,7 +119,7 @@ class Calls:
         error = refusal(response.status, response.headers, body, [*self._target.secrets.values(), *keys.values()])
         if error.code == "NoSuchBucket":
             return no_bucket(self.bucket)
-        return FileNotFound(file_id) if says_nothing_is_there(body) else error
+        return FileNotFound(file_id) if says_nothing_is_there(body, file_id) else error
 
     def refusal(self, response: EgressResponse, body: bytes) -> ProviderRefused:
         """What a refusal says that came with the status of a success."""

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 from urllib.parse import unquote_plus
 
-from fileplane.errors import FileNotFound, InvalidValue, ProviderRefused, UnsupportedProviderOperation, UpstreamAnswerInvalid
+from fileplane.errors import FileNotFound, InvalidValue, UnsupportedProviderOperation, UpstreamAnswerInvalid
 from fileplane.providers.base import RemoteFile, RemotePage, RemoteQuery, Target
 from fileplane.providers.bedrock_calls import Calls, no_bucket
 from fileplane.providers.bedrock_objects import CAPABILITIES, described, place_of, purpose_in
@@ -29,8 +29,7 @@ _MOST_EMPTY: Final = 5
 _MOST_BLANK: Final = 20
 """Pages of S3's own in a row that have nothing, which others do not end with: no count of files ever bounds them."""
 _GONE: Final = 404
-_ITS_OWN: Final = "x-amz-request-id"
-"""A header of every answer of S3 (https://docs.aws.amazon.com/AmazonS3/latest/API/RESTCommonResponseHeaders.html)."""
+_FIRST_BYTE: Final = {"Range": "bytes=0-0"}
 
 
 async def page_of(calls: Calls, target: Target, query: RemoteQuery) -> RemotePage:
@@ -69,13 +68,15 @@ async def _described(calls: Calls, target: Target, shown: list[ObjectPlace]) -> 
 
 async def look(calls: Calls, target: Target, place: ObjectPlace) -> RemoteFile:
     """One file. Raises :class:`~fileplane.errors.FileNotFound`."""
-    async with calls.answer("HEAD", calls.url(place.key)) as response:
+    url = calls.url(place.key)
+    async with calls.answer("HEAD", url) as response:
+        if response.status != _GONE:
+            return described(target, place, response.headers)
+    # The answer to a HEAD has no words, and so does not tell a key that there is not from a bucket, or from an address, that there is not.
+    async with calls.answer("GET", url, headers=_FIRST_BYTE) as response:
         if response.status == _GONE:
-            # The answer to a HEAD has no words: what S3 itself says has this, and what stands before it says has not.
-            if _ITS_OWN not in response.headers:
-                raise ProviderRefused("The provider's address leads to no bucket. Look at the custom host.", status=_GONE)
-            raise FileNotFound(place.id)
-        return described(target, place, response.headers)
+            raise await calls.gone(response, place.id)
+    raise UpstreamAnswerInvalid("The provider says of an object both that it is there and that it is not. Try again.")
 
 
 async def _cursor(calls: Calls, target: Target, query: RemoteQuery) -> str:

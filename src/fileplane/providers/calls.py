@@ -13,7 +13,7 @@ from fileplane.providers.egress_request import EgressRequest
 from fileplane.providers.egress_response import EgressResponse
 from fileplane.providers.file_objects import parse_json
 from fileplane.providers.outbound_headers import forwardable
-from fileplane.providers.refusals import MOST_ANSWER_BYTES, refusal, says_nothing_is_there
+from fileplane.providers.refusals import MOST_ANSWER_BYTES, refusal, says_absent, says_nothing_is_there
 from fileplane.providers.remote_ids import is_remote_id
 from fileplane.providers.request_body import RequestBody
 
@@ -52,32 +52,32 @@ def request_to(
     )
 
 
-async def check_found(target: Target, dialect: Dialect, access: Access, response: EgressResponse, unknown: Callable[[], NotFound]) -> None:
-    """Raises what ``unknown`` makes where the answer says that there is no such thing, and the refusal where it is another one.
+async def check_found(
+    target: Target, dialect: Dialect, access: Access, response: EgressResponse, unknown: Callable[[str], NotFound], sought: str
+) -> None:
+    """Raises what ``unknown`` makes of the id ``sought`` where the answer says that it does not exist, and else the refusal that it is.
 
     A 404 alone does not say so: what stands before a provider answers with it too, and so does a provider below another path. What is
     concluded from it (a record that is closed, a job whose files are let go) could not be taken back.
     """
     if response.status in SUCCESSES:
         return
-    error, nothing_there = await refused_or_gone(target, access, response)
-    if nothing_there:
-        raise unknown() from error
+    error, nothing_there = await refused_or_gone(target, access, response, sought)
     words = dialect.not_found.get(response.status)
-    if words is not None and words in error.message.lower():
-        raise unknown() from error
+    if nothing_there or (words is not None and words in error.message.lower() and says_absent(error.message, sought)):
+        raise unknown(sought) from error
     raise error
 
 
 async def refused(target: Target, access: Access, response: EgressResponse) -> ProviderRefused:
     """The refusal that an answer is."""
-    return (await refused_or_gone(target, access, response))[0]
+    return _refusal(target, access, response, await _body_of(response))
 
 
-async def refused_or_gone(target: Target, access: Access, response: EgressResponse) -> tuple[ProviderRefused, bool]:
-    """The refusal that an answer is, and whether it says that there is no such thing."""
+async def refused_or_gone(target: Target, access: Access, response: EgressResponse, sought: str) -> tuple[ProviderRefused, bool]:
+    """The refusal that an answer is, and whether it says that what has the id ``sought`` does not exist."""
     body = await _body_of(response)
-    return _refusal(target, access, response, body), response.status == NOT_FOUND and says_nothing_is_there(body)
+    return _refusal(target, access, response, body), response.status == NOT_FOUND and says_nothing_is_there(body, sought)
 
 
 def _refusal(target: Target, access: Access, response: EgressResponse, body: bytes) -> ProviderRefused:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any, Final
 
 from fileplane.errors import FileNotFound, InvalidValue, UpstreamAnswerInvalid
@@ -77,7 +76,7 @@ class Datasets(OpenAIJobs):
             raise unsupported(dialect, "delete files")
         access = await self._access_to(target, dialect)
         async with self._egress.call(request_to(target, access, "DELETE", access.url(path))) as response:
-            await check_found(target, dialect, access, response, partial(FileNotFound, file_id))
+            await check_found(target, dialect, access, response, FileNotFound, file_id)
 
     @abstractmethod
     def _as_file(self, row: Any) -> Any:
@@ -101,7 +100,7 @@ class Datasets(OpenAIJobs):
         """The JSON of a call on one dataset."""
         dialect = self._dialect_of(target)
         async with self._egress.call(request_to(target, access, "GET", access.url(path))) as response:
-            await check_found(target, dialect, access, response, partial(FileNotFound, file_id))
+            await check_found(target, dialect, access, response, FileNotFound, file_id)
             return await answer_of(target, access, response, MOST_DATASET_BYTES)
 
     async def _listed(

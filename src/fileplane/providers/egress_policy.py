@@ -26,7 +26,9 @@ from fileplane.errors import InvalidValue
 Address: TypeAlias = IPv4Address | IPv6Address
 
 CUSTOM_HOST: Final = "x-portkey-custom-host"
-_LONGEST_URL: Final = 2_048
+_LONGEST_BASE_URL: Final = 2_048
+_LONGEST_URL: Final = 8_192
+"""Of any other, such as those that object stores sign: a session's token alone has some 2,000 characters."""
 _URL_CHARACTERS: Final = re.compile(r"[A-Za-z0-9:/?#\[\]@!$&'()*+,;=._~%-]+")
 _HOST: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
 _NUMERIC: Final = re.compile(r"(?:0x[0-9a-f]*|\d+)(?:\.(?:0x[0-9a-f]*|\d+))*")
@@ -85,6 +87,8 @@ class Place:
 @lru_cache(maxsize=_REMEMBERED)
 def parse_base_url(text: str, *, param: str = CUSTOM_HOST) -> Place:
     """A base URL. Raises :class:`~fileplane.errors.InvalidValue` for what is none, or could be read in two ways."""
+    if len(text) > _LONGEST_BASE_URL:
+        raise _no_url(param, "is too long")
     parts = _split(text, param)
     if parts.query or parts.fragment or "?" in text or "#" in text or not _PATH.fullmatch(parts.path) or _climbs(parts.path):
         raise _no_url(param, "has a query, a fragment or a path that a base URL cannot have")

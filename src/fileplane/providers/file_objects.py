@@ -112,7 +112,7 @@ def seconds_of(value: Mapping[str, Any], *names: str) -> int | None:
             return int(found if found < _SECONDS_OF_3000 else found / 1_000)
         if isinstance(found, str):
             try:
-                moment = datetime.fromisoformat(found)
+                moment = datetime.fromisoformat(found.upper())  # RFC 3339 has the letters in either case
             except ValueError:
                 continue
             seconds = int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())

@@ -18,7 +18,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 from fileplane.errors import (
-    FileNotFound,
     FileplaneError,
     InvalidValue,
     ProviderRefused,
@@ -227,7 +226,7 @@ class Fireworks(Datasets):
         """Of a job's results those that are no failures, where there are others."""
         found = _urls_in(await self._asked(target, access, dataset_path(file_id, "getDownloadEndpoint"), file_id))
         if not found:
-            raise FileNotFound(file_id)
+            raise ProviderRefused("Fireworks has no bytes of this dataset, or not yet.", status=400, code="file_not_ready")
         names = sorted(name for name in found if _RESULTS_ASIDE not in name.rpartition("/")[2].lower()) or sorted(found)
         return [found[name] for name in names]
 
@@ -283,5 +282,8 @@ def _id_in(row: Mapping[str, Any]) -> str:
 
 
 def _urls_in(answer: Any) -> dict[str, str]:
-    urls = answer.get("filenameToSignedUrls") if isinstance(answer, dict) else None
-    return {name: url for name, url in urls.items() if isinstance(url, str) and url} if isinstance(urls, dict) else {}
+    """By their files' names. A map that is empty is left out, as in all of Google's JSON."""
+    urls = answer.get("filenameToSignedUrls", {}) if isinstance(answer, dict) else None
+    if not isinstance(urls, dict):
+        raise UpstreamAnswerInvalid("The provider's answer does not say where the bytes are.")
+    return {name: url for name, url in urls.items() if isinstance(url, str) and url}

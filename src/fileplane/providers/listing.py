@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
-from fileplane.errors import InvalidValue, UnsupportedProviderOperation, UpstreamAnswerInvalid
+from fileplane.errors import FileplaneError, InvalidValue, UnsupportedProviderOperation, UpstreamAnswerInvalid
 from fileplane.providers.base import Capabilities, Paging, RemoteFile, RemotePage, RemoteQuery
 from fileplane.providers.dialects import Dialect, ListOrder
 from fileplane.providers.file_objects import is_gone, parse_file
@@ -20,6 +20,8 @@ MOST_WALKED: Final = 10_000
 _WALK_LIMIT: Final = 1_000
 _MOST_PAGES: Final = 1_000
 """Of which a walk may consist, empty ones included."""
+_MOST_LEFT_AWAY: Final = 100
+"""Pages in a row, of one request, of which nothing is shown."""
 
 
 class Listing:
@@ -41,8 +43,9 @@ class Listing:
         return await self._walked(query)
 
     async def find(self, file_id: str) -> RemoteFile | None:
-        """The file of that id, looked for in the list."""
-        async for file in self._walk(RemoteQuery()):
+        """The file of that id, looked for in the list. A list that is too long to be walked to its end says nothing of it."""
+        beyond = _beyond(self._dialect, "a single one is looked for among all of them. Ask for it", "id")
+        async for file in self._walk(RemoteQuery(), beyond):
             if file.id == file_id:
                 return file
         return None
@@ -52,19 +55,24 @@ class Listing:
         if query.after is not None:
             asked["after"] = query.after
         walked = 0
-        while True:
+        for _ in range(_MOST_LEFT_AWAY):
             answer = await self._fetch(asked)
             page, rows = self._page_at_cursor(answer, query, asked), self._rows(answer)
             behind = next(iter(_ids(rows[-1:])), asked.get("after"))
             walked += len(rows)
-            if page.files or not _says_more(answer, rows, asked) or behind in {None, asked.get("after")} or walked >= MOST_WALKED:
+            if page.files or not _says_more(answer, rows, asked) or behind in {None, asked.get("after")}:
                 return page
+            if walked >= MOST_WALKED:
+                break
             # All of it was left away, such as files that are deleted; a page without files would say that nothing follows.
-            asked = {**asked, "after": str(behind)}
+            larger = {"limit": str(self._capabilities.max_list_limit)} if "limit" in asked else {}
+            asked = {**asked, **larger, "after": str(behind)}
+        none = f"Of the next {walked} files that {self._dialect.title} lists none is to be shown."
+        raise UnsupportedProviderOperation(f"{none} List on with after={behind}.", param="after")
 
     def _page_at_cursor(self, answer: Any, query: RemoteQuery, asked: Mapping[str, str]) -> RemotePage:
         files, rows = self._files(answer, query), self._rows(answer)
-        limit = int(asked["limit"]) if "limit" in asked else None
+        limit = min(query.limit or int(asked["limit"]), int(asked["limit"])) if "limit" in asked else None
         if query.after is not None and any(file.id == query.after for file in files):
             # The server does not know cursors, and answered its whole list.
             if isinstance(answer, dict) and answer.get("has_more") is True:
@@ -78,10 +86,17 @@ class Listing:
         limit = query.limit or self._capabilities.default_list_limit
         wanted = ListOrder.NEWEST_FIRST if query.newest_first else ListOrder.OLDEST_FIRST
         if self._dialect.order not in {ListOrder.ASKED, wanted}:
-            return page_of_whole(in_order([file async for file in self._walk(query, whole=True)], query), query, limit)
-        found: list[RemoteFile] = []
-        passed = query.after is None
-        async for file in self._walk(query):
+            other = "" if self._dialect.order is ListOrder.ANY else "use the other 'order', or "
+            beyond = _beyond(self._dialect, f"they are listed in another order: {other}list", "order")
+            return page_of_whole(in_order([file async for file in self._walk(query, beyond)], query), query, limit)
+        beyond = _beyond(self._dialect, "its list is only looked through from its beginning: list", "after")
+        if query.after is not None and self._capabilities.paging is Paging.CURSOR:
+            found = [file async for file in _most(self._walk(query, beyond, query.after), limit + 1)]
+            if found:
+                return _page(found[:limit], has_more=len(found) > limit)
+            # Nothing follows, or the provider does not know the cursor and does not say so: the walk from the beginning tells.
+        found, passed = [], query.after is None
+        async for file in self._walk(query, beyond):
             if passed:
                 found.append(file)
             passed = passed or file.id == query.after
@@ -91,10 +106,15 @@ class Listing:
             raise _unknown_cursor()
         return _page(found, has_more=False)
 
-    async def _walk(self, query: RemoteQuery, *, whole: bool = False) -> AsyncIterator[RemoteFile]:
-        """Every file once, in the provider's order. Ends when a page brings nothing new. With ``whole`` the bound is an error."""
+    async def _walk(self, query: RemoteQuery, beyond: FileplaneError, after: str | None = None) -> AsyncIterator[RemoteFile]:
+        """Every file once, in the provider's order, or those that follow ``after`` in it. Ends when a page brings nothing new.
+
+        Raises ``beyond`` where it would go on past the bound.
+        """
         seen: set[str] = set()
         asked = self._asked(query, min(_WALK_LIMIT, self._capabilities.max_list_limit))
+        if after is not None:
+            asked[self._dialect.cursor_parameter] = after
         number = 0
         while True:
             answer = await self._fetch(asked)
@@ -102,6 +122,9 @@ class Listing:
             raw = [file for file in self._files(answer, RemoteQuery()) if file.id not in seen]
             new = [known for known in _ids(self._rows(answer)) if known not in seen]
             seen.update(new)
+            if after in new:
+                # The server does not heed cursors, and began at the beginning.
+                raw = raw[next((place for place, file in enumerate(raw, 1) if file.id == after), 0) :]
             for file in raw:
                 if query.purpose is None:
                     yield file
@@ -112,12 +135,7 @@ class Listing:
             if following is None:
                 return
             if len(seen) >= MOST_WALKED or number >= _MOST_PAGES:
-                if whole:
-                    raise UnsupportedProviderOperation(
-                        f"{self._dialect.title} has more than {MOST_WALKED} files, and lists them in another order. Use the other 'order'.",
-                        param="order",
-                    )
-                return
+                raise beyond
             asked = {**asked, **following}
 
     def _following(self, answer: Any, new: list[str], number: int) -> dict[str, str] | None:
@@ -212,6 +230,21 @@ def _page(files: list[RemoteFile], *, has_more: bool) -> RemotePage:
     """A page without files has no cursor, and so nothing after it that could be asked for."""
     has_more = has_more and bool(files)
     return RemotePage(tuple(files), has_more, files[-1].id if has_more else None)
+
+
+async def _most(files: AsyncIterator[RemoteFile], count: int) -> AsyncIterator[RemoteFile]:
+    """The first of them."""
+    async for file in files:
+        yield file
+        count -= 1
+        if not count:
+            return
+
+
+def _beyond(dialect: Dialect, why: str, param: str) -> UnsupportedProviderOperation:
+    """The refusal to look through more than :data:`MOST_WALKED` files."""
+    advice = "through a virtual key, whose files Fileplane keeps a list of."
+    return UnsupportedProviderOperation(f"{dialect.title} has more than {MOST_WALKED} files, and {why} {advice}", param=param)
 
 
 def _unknown_cursor() -> InvalidValue:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -107,7 +106,7 @@ class OpenAIShaped(OpenAIJobs, OpenAIUploads):
             return found
         access = await self._access_to(target, dialect)
         async with self._egress.call(request_to(target, access, "GET", access.url(path))) as response:
-            await check_found(target, dialect, access, response, partial(FileNotFound, file_id))
+            await check_found(target, dialect, access, response, FileNotFound, file_id)
             answer = unwrapped(dialect, await answer_of(target, access, response, MOST_ANSWER_BYTES))
             answer = dialect.read(answer, time_at(response))
         if is_gone(answer):
@@ -137,7 +136,7 @@ class OpenAIShaped(OpenAIJobs, OpenAIUploads):
         async with self._egress.call(request) as response:
             if response.status == _RANGE_NOT_SATISFIABLE and asked is not None:
                 raise InvalidRange("The range lies outside the file.", param="range", headers=whole_size(response.headers))
-            await check_found(target, dialect, access, response, partial(FileNotFound, file_id))
+            await check_found(target, dialect, access, response, FileNotFound, file_id)
             if response.status not in _SERVED:
                 raise UpstreamAnswerInvalid("The provider's answer to a download is none.")
             yield Download(response, asked, media_type_of(target, access, response))
@@ -150,7 +149,7 @@ class OpenAIShaped(OpenAIJobs, OpenAIUploads):
             raise unsupported(dialect, "delete files")
         access = await self._access_to(target, dialect)
         async with self._egress.call(request_to(target, access, "DELETE", access.url(path))) as response:
-            await check_found(target, dialect, access, response, partial(FileNotFound, file_id))
+            await check_found(target, dialect, access, response, FileNotFound, file_id)
             answer = await answer_of(target, access, response, MOST_ANSWER_BYTES)
         if isinstance(answer, dict) and answer.get("deleted") is False:
             raise UpstreamAnswerInvalid("The provider says that it has not deleted the file.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Final
 
 from fileplane.catalog import JobKind
@@ -73,7 +72,7 @@ class OpenAIJobs:
         dialect = self._dialect_for(target, kind, "describe")
         access = await self._access_to(target, dialect)
         async with self._egress.call(request_to(target, access, "GET", access.url(path))) as response:
-            await check_found(target, dialect, access, response, partial(JobUnknown, job_id))
+            await check_found(target, dialect, access, response, JobUnknown, job_id)
             return _same(job_id, _job(dialect, kind, await answer_of(target, access, response, MOST_JOB_BYTES, MOST_JOB_VALUES)))
 
     async def list_jobs(self, target: Target, kind: JobKind, query: RemoteJobQuery) -> RemoteJobPage:
@@ -103,7 +102,7 @@ class OpenAIJobs:
         access = await self._access_to(target, dialect)
         try:
             async with self._egress.call(request_to(target, access, "POST", access.url(path))) as response:
-                await check_found(target, dialect, access, response, partial(JobUnknown, job_id))
+                await check_found(target, dialect, access, response, JobUnknown, job_id)
                 answer = await answer_of(target, access, response, MOST_JOB_BYTES, MOST_JOB_VALUES)
         except (JobUnknown, ProviderRefused) as error:
             if error.status != NOT_FOUND:

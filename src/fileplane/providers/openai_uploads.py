@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final
 
 from fileplane.errors import (
@@ -106,7 +105,7 @@ class OpenAIUploads:
         async with self._egress.call(request_to(target, access, "POST", access.url(path), body=body)) as response:
             if response.status not in SUCCESSES:
                 if upload_id is not None and (body is None or response.status == NOT_FOUND):
-                    await check_found(target, dialect, access, response, partial(UploadNotFound, upload_id))
+                    await check_found(target, dialect, access, response, UploadNotFound, upload_id)
                 assert body is not None
                 raise await refused_sending(target, access, response, body)
             if body is not None and not body.complete:

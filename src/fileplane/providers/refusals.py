@@ -26,7 +26,24 @@ _WORDS: Final = ("message", "detail", "msg", "error_description", "error")
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _NOT_USUAL: Final = {498: 401}
 """What Cohere says of a token that is none (https://docs.cohere.com/reference/errors)."""
-_NOT_FOUND: Final = re.compile(r"(?:\d{3}\s)?not\sfound\W*", re.IGNORECASE)
+_THING: Final = re.compile(
+    r"""
+    (?<![A-Za-z0-9/.])(?:file|object|dataset|entity|blob|document|batch|job|upload)
+    (?![a-z]|\s(?:api|route|path|endpoint|operation|service|server|store|storage|system)\b)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""What is kept at providers, in the words that they have for it, and not as part of an address or of an operation's name."""
+_ABSENT: Final = re.compile(
+    r"""
+    \bnot\s(?:be\s)?found\b | \bnot\sexist | n't\s(?:be\s)?(?:found|exist)\b | \bno\ssuch\b | \bno\b.{1,40}\bfound\b | \bunknown\b
+    | \bnot\sfind\b | n't\sfind\b | \bno\slonger\b | \b(?:been|was|is)\s(?:already\s)?(?:deleted|removed|gone) | \bexpired\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_SENTENCE: Final = re.compile(r"[.!?;]\s")
+_ABSENT_CODES: Final = frozenset({"NoSuchKey", "NoSuchUpload", "notFound", "Not Found"})
+"""Of S3 for an object and an upload in parts, of Cloud Storage, and of fake-gcs-server, which has no other words."""
 _OF_THE_ADDRESS: Final = re.compile(
     r"""
     (?:\d{3}\s)?(?:not\sfound:\s)?
@@ -43,7 +60,6 @@ _OF_THE_ADDRESS: Final = re.compile(
 bucket."""
 _PLAINLY: Final = b"No such object: "
 """What Cloud Storage says of a download, where others have JSON."""
-_NO_BUCKET: Final = "NoSuchBucket"
 _FIRST_REFUSAL, _FIRST_FAILURE, _END = 400, 500, 600
 
 
@@ -64,21 +80,27 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes, secrets: Itera
     )
 
 
-def says_nothing_is_there(body: bytes) -> bool:
-    """Whether a 404 with this body says that there is no such thing, and not just that its address leads nowhere.
+def says_nothing_is_there(body: bytes, sought: str) -> bool:
+    """Whether a 404 with this body says that what has the id ``sought`` does not exist.
 
-    A page of HTML, a plain text or nothing at all comes from what stands before a provider.
+    A page of HTML, a plain text or nothing at all comes from what stands before a provider; and of what a provider itself says, some is
+    about an address, a method, an account or a model. So that only what names a file, a job or the id is believed, or has a code for it.
     """
     said = _error_of(_json(body)) or _error_in_xml(body)
-    words, code = _text(said, *_WORDS), _text(said, "code")
-    if code == _NO_BUCKET:
+    words, code = (_text(said, *_WORDS) or "").strip(), _text(said, "code") or ""
+    if _OF_THE_ADDRESS.match(words):
         return False
-    if words is None:
-        return code is not None or body.lstrip().startswith(_PLAINLY)
-    if _NOT_FOUND.fullmatch(words.strip()):
-        # So say FastAPI and others of any address, and an older Cloud Storage of an object, with a word of its own for it.
-        return code is not None and not code.isdigit()
-    return not _OF_THE_ADDRESS.match(words.strip())
+    if code in _ABSENT_CODES:
+        return True
+    if not words:
+        return says_absent(code.replace("_", " "), sought) or body.lstrip().startswith(_PLAINLY)
+    return says_absent(words, sought)
+
+
+def says_absent(words: str, sought: str) -> bool:
+    """Whether a sentence of these says that a file, a job or what has the id ``sought`` does not exist."""
+    name = re.compile(rf"(?<![\w/]){re.escape(sought)}(?!\w)" if sought else "(?!)")
+    return any(_ABSENT.search(one) and (name.search(one) or _THING.search(one)) for one in _SENTENCE.split(words))
 
 
 def _code(said: Mapping[str, Any], status: int) -> str | None:

@@ -66,14 +66,14 @@ async def signed_call(
 
 async def refused_there(target: Target, url: str, response: EgressResponse) -> ProviderRefused:
     """The refusal that an answer is, which may repeat the URL, or what of it is the signature."""
-    return (await _refused_or_gone(target, url, response))[0]
+    return (await _refused_or_gone(target, url, response, ""))[0]
 
 
-async def _refused_or_gone(target: Target, url: str, response: EgressResponse) -> tuple[ProviderRefused, bool]:
+async def _refused_or_gone(target: Target, url: str, response: EgressResponse, file_id: str) -> tuple[ProviderRefused, bool]:
     query = urlsplit(url).query
     said = [url, query, *(value for part in query.split("&") if len(value := part.partition("=")[2]) >= _SHORTEST_SECRET)]
     known = {text: Secret(text) for value in said if value for text in (value, unquote(value))}
-    return await refused_or_gone(target, Access("", known), response)
+    return await refused_or_gone(target, Access("", known), response, file_id)
 
 
 @asynccontextmanager
@@ -84,15 +84,15 @@ async def signed_download(
 
     Part of it is served only where there is a single one. Raises as :meth:`~fileplane.providers.base.Provider.open` does.
     """
-    async with AsyncExitStack() as stack:
+    async with AsyncExitStack() as stack, AsyncExitStack() as of_the_first:
         asked = span if len(urls) == 1 else None
-        first = await stack.enter_async_context(_served(egress, target, file_id, urls[0], asked))
+        first = await of_the_first.enter_async_context(_served(egress, target, file_id, urls[0], asked))
         media_type = media_type_of(target, NOWHERE, first)
         download = Download(first, asked, media_type)
         if len(urls) == 1:
             yield download
             return
-        joined = Joined(egress, target, file_id, download, urls[1:])
+        joined = Joined(egress, target, file_id, download, urls[1:], of_the_first)
         stack.push_async_callback(joined.close)
         yield joined
 
@@ -104,7 +104,7 @@ async def _served(egress: Egress, target: Target, file_id: str, url: str, span: 
         if response.status == _RANGE_NOT_SATISFIABLE and span is not None:
             raise InvalidRange("The range lies outside the file.", param="range", headers=whole_size(response.headers))
         if response.status not in _SERVED:
-            error, nothing_there = await _refused_or_gone(target, url, response)
+            error, nothing_there = await _refused_or_gone(target, url, response, file_id)
             if nothing_there:
                 raise FileNotFound(file_id) from error
             raise error if response.status in range(400, 600) else UpstreamAnswerInvalid("The provider's answer to a download is none.")
@@ -119,7 +119,11 @@ class Joined:
     served = None
     transformed = False
 
-    def __init__(self, egress: Egress, target: Target, file_id: str, first: Download, others: Sequence[str]) -> None:
+    def __init__(
+        self, egress: Egress, target: Target, file_id: str, first: Download, others: Sequence[str], of_the_first: AsyncExitStack
+    ) -> None:
+        """``of_the_first`` is closed before another is called: whoever held two connections at once could wait for himself."""
+        self._of_the_first = of_the_first
         self._egress = egress
         self._target = target
         self._file_id = file_id
@@ -141,6 +145,7 @@ class Joined:
         async for piece in self._first:
             yield piece
             last = piece[-1:] or last
+        await self._of_the_first.aclose()
         for url in self._others:
             if last not in {b"", _LINE_BREAK}:
                 yield _LINE_BREAK

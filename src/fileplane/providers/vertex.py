@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final
 
 from fileplane.errors import FileNotFound, InvalidRange, InvalidValue, MissingParameter, UpstreamAnswerInvalid
@@ -135,7 +134,7 @@ class VertexAI(WithoutJobs):
         async def call() -> RemoteFile:
             access = await self._access_to(target, dialect)
             async with self._egress.call(request_to(target, access, "GET", access.url(object_path(place)))) as response:
-                await check_found(target, dialect, access, response, partial(FileNotFound, file_id))
+                await check_found(target, dialect, access, response, FileNotFound, file_id)
                 return file_of(await answer_of(target, access, response, MOST_ANSWER_BYTES), place.bucket)
 
         file = await self._tokens.renewing(identity_of(target), call)
@@ -167,7 +166,7 @@ class VertexAI(WithoutJobs):
         async with self._egress.call(request_to(target, access, "GET", url, headers=headers, follow_redirects=True)) as response:
             if response.status == _RANGE_NOT_SATISFIABLE and asked is not None:
                 raise InvalidRange("The range lies outside the file.", param="range", headers=whole_size(response.headers))
-            await check_found(target, dialect, access, response, partial(FileNotFound, file_id))
+            await check_found(target, dialect, access, response, FileNotFound, file_id)
             if response.status not in _SERVED:
                 raise UpstreamAnswerInvalid("The provider's answer to a download is none.")
             yield Download(response, asked, media_type_of(target, access, response))
@@ -181,7 +180,7 @@ class VertexAI(WithoutJobs):
         async def call() -> None:
             access = await self._access_to(target, dialect)
             async with self._egress.call(request_to(target, access, "DELETE", access.url(object_path(place)))) as response:
-                await check_found(target, dialect, access, response, partial(FileNotFound, file_id))
+                await check_found(target, dialect, access, response, FileNotFound, file_id)
 
         await self._tokens.renewing(identity_of(target), call)
 

@@ -91,7 +91,13 @@ class ProviderJobFaultsSuite:
                 world.fake.plan(Fault("refuse", operation=f"fine_tuning.{records.value}", status=404))
                 with pytest.raises(UnsupportedProviderOperation):
                     await world.provider.job_records(world.target, job.id, records, RemoteJobQuery())
-        world.fake.plan(Fault("refuse", operation=f"{OPERATIONS[kind]}.get", status=404))
+        get = f"{OPERATIONS[kind]}.get"
+        for words in ("Method does not exist.", f"No static resource v1/{job.id}.", "Unknown workspace"):
+            world.fake.plan(Fault("refuse", operation=get, status=404, body={"error": {"message": words, "code": "not_found"}}))
+            with pytest.raises(ProviderRefused):
+                await SAFE["get"](world, kind, job.id)
+        said = {"error": {"message": f"Could not find fine tune: {job.id}", "code": "fine_tune_not_found"}}
+        world.fake.plan(Fault("refuse", operation=get, status=404, body=said))
         with pytest.raises(JobUnknown):
             await SAFE["get"](world, kind, job.id)
 
