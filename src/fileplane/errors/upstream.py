@@ -8,6 +8,10 @@ from typing import Final
 from fileplane.errors.base import FileplaneError
 
 _LONGEST_RETRY_AFTER: Final = 60
+_TOO_MANY_CALLS: Final = (
+    "Too many calls are being made to this provider's host, or to all providers, at once. Try again, or ask the operator to raise "
+    "egress_connections."
+)
 
 
 class UnsupportedProviderOperation(FileplaneError):
@@ -72,17 +76,13 @@ class UpstreamSuspended(UpstreamError):
 
 
 class UpstreamBusy(UpstreamError):
-    """As many calls as may be made at once go to the provider's host, or to all, already. Nothing was sent."""
+    """As many calls as may be made at once go to the provider's host, or to all, or look names up, already. Nothing was sent."""
 
     status = 503
     code = "upstream_busy"
 
-    def __init__(self) -> None:
-        super().__init__(
-            "Too many calls are being made to this provider's host, or to all providers, at once. Try again, or ask the operator to raise "
-            "egress_connections.",
-            headers={"retry-after": "1"},
-        )
+    def __init__(self, message: str = _TOO_MANY_CALLS) -> None:
+        super().__init__(message, headers={"retry-after": "1"})
 
 
 class UpstreamAnswerInvalid(UpstreamError):

@@ -13,9 +13,10 @@ from collections.abc import Hashable
 class ConnectionSlots:
     """For one event loop. Whoever waits is served in order; hosts and callers that nobody speaks of are forgotten."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, of_a_caller: int | None = None) -> None:
+        """``of_a_caller`` instead of a quarter."""
         self._total = asyncio.Semaphore(total)
-        self._of_callers = _Shares(max(1, total // 4))
+        self._of_callers = _Shares(of_a_caller or max(1, total // 4))
         self._of_hosts = _Shares(max(1, total // 2))
 
     def slot(self, host: str, caller: Hashable) -> Slot:

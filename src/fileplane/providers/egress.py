@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Hashable
 from typing import Final
 
 import aiohttp
@@ -22,12 +23,13 @@ from fileplane import metrics
 from fileplane.errors import FileplaneError, UpstreamAnswerInvalid, UpstreamBusy, UpstreamTimeout, UpstreamUnreachable
 from fileplane.providers.breaker import Breaker
 from fileplane.providers.connection_slots import ConnectionSlots, Slot
-from fileplane.providers.egress_addresses import Lookup, SystemLookup, checked_addresses
+from fileplane.providers.egress_addresses import Lookup, Lookups, SystemLookup, checked_addresses
 from fileplane.providers.egress_policy import EgressPolicy, Place, refused
 from fileplane.providers.egress_request import EgressRequest
 from fileplane.providers.egress_response import EgressResponse, fail
 from fileplane.providers.egress_sessions import WIRE, Sessions, Wire
 from fileplane.providers.egress_transport import split_proxy, tls_context
+from fileplane.providers.idle_connections import IdleConnections
 from fileplane.providers.machine_identity import ManagedIdentity, managed_request
 from fileplane.providers.outbound_headers import checked_headers, pool_key
 from fileplane.providers.request_body import Watch
@@ -53,11 +55,13 @@ class Egress:
         self._settings = settings
         self._policy = EgressPolicy(settings.egress_allow)
         self._system_lookup = SystemLookup()
-        self._lookup = lookup or self._system_lookup
+        # Half of the time for a connection, so that whoever waits for a place hears of that, and not that the host cannot be reached.
+        self._lookups = Lookups(lookup or self._system_lookup, settings.egress_connect_seconds / 2)
         self._proxy, self._proxy_user = split_proxy(settings.egress_proxy)
         self._sessions = Sessions(
-            self._policy, self._lookup, tls_context(settings), settings.egress_connect_seconds, proxied=self._proxy is not None
+            self._policy, self._lookups, tls_context(settings), settings.egress_connect_seconds, proxied=self._proxy is not None
         )
+        self._idle = IdleConnections(settings.egress_connections)
         self._slots = ConnectionSlots(settings.egress_connections)
         self._breaker = Breaker(settings.egress_breaker_failures, settings.egress_breaker_seconds)
 
@@ -74,6 +78,7 @@ class Egress:
     async def close(self) -> None:
         """Closes every connection. No call may be made afterwards."""
         await self._sessions.close()
+        await self._lookups.close()
         self._system_lookup.close()
 
     def call(self, request: EgressRequest) -> EgressCall:
@@ -113,26 +118,28 @@ class Egress:
     async def answer(self, request: EgressRequest, ends_at: float) -> tuple[aiohttp.ClientResponse, Wire, Slot]:
         """The head of an answer, whatever its status, and what holds its connection; for :class:`EgressCall` alone, which closes them."""
         place = self._policy.origin_of(request.url)
+        credential = pool_key(request.identity or request.secret_headers)
+        caller = request.caller or credential
         if self._proxy is not None and place.address is None:
-            await self._check_behind_proxy(place)
+            await self._check_behind_proxy(place, caller)
         headers = checked_headers(request.headers, request.secret_headers)
         now = asyncio.get_running_loop().time()
         head_by = min(ends_at, now + (request.head_seconds or self._settings.egress_total_seconds))
-        credential = pool_key(request.identity or request.secret_headers)
         with self._breaker.attempt((place.scheme, place.host, place.port, credential), place.origin()) as attempt:
-            slot = self._slots.slot(place.host, request.caller or credential)
+            slot = self._slots.slot(place.host, caller)
             await self._take(slot, head_by - now)
-            wire = Wire(credential, attempt)
+            wire = Wire(credential, caller, attempt, self._idle)
             try:
                 return await self._sent(request, place, headers, head_by, wire), wire, slot
             except BaseException:
+                wire.leave()
                 slot.leave()
                 raise
 
-    async def _check_behind_proxy(self, place: Place) -> None:
+    async def _check_behind_proxy(self, place: Place, caller: Hashable) -> None:
         try:
             async with asyncio.timeout(self._settings.egress_connect_seconds):
-                addresses = await self._lookup(place.host, place.port)
+                addresses = await self._lookups.of(place.host, place.port, caller)
         except (OSError, TimeoutError) as error:
             if place.plain and not self._policy.names(place.host):
                 raise refused() from error
@@ -246,4 +253,5 @@ class EgressCall:
                 wire.abort()
             response.close()
         finally:
+            wire.leave()
             slot.leave()

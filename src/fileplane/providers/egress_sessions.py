@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,8 +15,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_reqrep import ConnectionKey
 
 from fileplane.providers.breaker import Attempt
-from fileplane.providers.egress_addresses import Lookup, checked_addresses
+from fileplane.providers.egress_addresses import Lookups, checked_addresses
 from fileplane.providers.egress_policy import EgressPolicy
+from fileplane.providers.idle_connections import IdleConnections
 
 _READ_BYTES: Final = 1 << 17
 _KEPT_ALIVE_SECONDS: Final = 30.0
@@ -27,9 +29,22 @@ class Wire:
 
     pool_key: bytes
     """Requests with the same share connections, others do not."""
+    caller: Hashable
+    """Whose share of the lookups of names is used."""
     attempt: Attempt
+    idle: IdleConnections
     transports: list[asyncio.WriteTransport] = field(default_factory=list)
     """Those that the call was sent over."""
+
+    def sent_over(self, transport: asyncio.WriteTransport) -> None:
+        """The call has this connection now."""
+        self.transports.append(transport)
+        self.idle.take(transport, self)
+
+    def leave(self) -> None:
+        """The call is over. To be called once its connection is closed or kept for another."""
+        for transport in self.transports:
+            self.idle.leave(transport, self)
 
     def abort(self) -> None:
         """Ends the connection at once.
@@ -47,9 +62,9 @@ WIRE: ContextVar[Wire] = ContextVar("egress_wire")
 class Sessions:
     """For one event loop: one client each for what may be repeated and what may not, and for plain HTTP and HTTPS."""
 
-    def __init__(self, policy: EgressPolicy, lookup: Lookup, tls: ssl.SSLContext, connect_seconds: float, *, proxied: bool) -> None:
+    def __init__(self, policy: EgressPolicy, lookups: Lookups, tls: ssl.SSLContext, connect_seconds: float, *, proxied: bool) -> None:
         self._policy = policy
-        self._lookup = lookup
+        self._lookups = lookups
         self._tls = tls
         self._connect_seconds = connect_seconds
         self._proxied = proxied
@@ -71,7 +86,7 @@ class Sessions:
     def _new(self, *, plain: bool, alone: bool) -> aiohttp.ClientSession:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                resolver=_Resolver(self._policy, self._lookup, plain=plain, to_proxy=self._proxied),
+                resolver=_Resolver(self._policy, self._lookups, plain=plain, to_proxy=self._proxied),
                 use_dns_cache=False,
                 ssl=self._tls,
                 limit=0,  # slots are taken before; the connector would count each session, and at a host each credential, by itself
@@ -105,7 +120,7 @@ class _PooledRequest(aiohttp.ClientRequest):
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         """Tells that there is a connection, long before an upload over it has come to its end, and leaves it with whoever has to end it."""
         self._wire.attempt.reached()
-        self._wire.transports.append(conn.transport)
+        self._wire.sent_over(conn.transport)
         return await super().send(conn)
 
     @property
@@ -117,14 +132,14 @@ class _PooledRequest(aiohttp.ClientRequest):
 class _Resolver(AbstractResolver):
     """Gives the connector addresses that were checked, which it then connects to; asked once a connection."""
 
-    def __init__(self, policy: EgressPolicy, lookup: Lookup, *, plain: bool, to_proxy: bool) -> None:
+    def __init__(self, policy: EgressPolicy, lookups: Lookups, *, plain: bool, to_proxy: bool) -> None:
         self._policy = policy
-        self._lookup = lookup
+        self._lookups = lookups
         self._plain = plain
         self._to_proxy = to_proxy
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:  # noqa: ARG002 - the library's interface
-        addresses = await self._lookup(host, port)
+        addresses = await self._lookups.of(host, port, WIRE.get().caller)
         if not self._to_proxy:
             addresses = checked_addresses(self._policy, host, addresses, plain=self._plain)
         return [
