@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
@@ -18,10 +18,11 @@ from fileplane.files.attempts import repeated
 from fileplane.files.job_documents import last_known, shown
 from fileplane.files.job_refreshing import DEADLINE_SECONDS, JobRefresher, together
 from fileplane.files.remote_route import RemoteRoute, RemoteTarget, Trace
+from fileplane.files.stitched_lists import Page, Section, asked_for, asked_for_each, same_account, stitched
 from fileplane.metadata.base import CursorNotFound, MetadataStore
 from fileplane.model import Origin
 from fileplane.providers.remote_ids import is_remote_id
-from fileplane.providers.remote_jobs import RemoteJobQuery
+from fileplane.providers.remote_jobs import RemoteJob, RemoteJobQuery
 
 USUAL_LIMIT: Final = 20
 _LEAST_SECONDS: Final = 0.05
@@ -40,18 +41,6 @@ class JobList:
     has_more: bool
 
 
-class _Section(Protocol):
-    """A part of a list that has an order and cursors of its own."""
-
-    async def has(self, job_id: str) -> bool:
-        """Whether a cursor leads in here."""
-        ...
-
-    async def page(self, limit: int, after: str | None) -> JobList:
-        """One page of it."""
-        ...
-
-
 async def list_along(
     metadata: MetadataStore,
     refresher: JobRefresher,
@@ -65,22 +54,35 @@ async def list_along(
     if query.after is not None and not is_remote_id(query.after):
         raise _no_cursor()
     keys = {target.virtual_key_id: target for target in reversed(route.everywhere) if target.virtual_key_id is not None}
-    sections: list[_Section] = []
+    sections: list[Section[dict[str, Any]]] = []
     if keys:
         first = next(target for target in route.everywhere if target.virtual_key_id is not None)
         route.trace.path, route.trace.provider = first.path, first.provider.name
         sections.append(_CatalogSection(metadata, refresher, keys, principal.project_id, origin, kind))
     others = [target for target in route.everywhere if target.virtual_key_id is None]
     able = [target for target in others if kind in target.provider.capabilities(target.target).jobs]
-    sections += [_ProviderSection(target, route.trace, kind) for target in _different(able)]
+    known: list[RemoteTarget] = []
+    for target in able:
+        if not any(same_account(target, one) for one in known):
+            known.append(target)
+            sections.append(_ProviderSection(target, route.trace, kind))
     if not sections:
         raise UnsupportedProviderOperation(f"{others[0].provider.name} has no such jobs.", param="x-portkey-provider")
     limit = query.limit or USUAL_LIMIT
-    return await (sections[0].page(limit, query.after) if len(sections) == 1 else _stitched(sections, limit, query.after))
+    if len(sections) == 1:
+        page = await sections[0].page(limit, query.after)
+    else:
+        page = await stitched(sections, lambda document: str(document["id"]), limit, query.after, _no_cursor())
+    return JobList(tuple(page.rows), page.has_more)
 
 
 class _CatalogSection:
-    """The project's jobs at some virtual keys. One that its provider cannot be asked about in time is shown as last known."""
+    """A :class:`~fileplane.files.stitched_lists.Section`: the project's jobs at some virtual keys.
+
+    One that its provider cannot be asked about in time is shown as last known.
+    """
+
+    of_an_account = False
 
     def __init__(
         self,
@@ -100,10 +102,20 @@ class _CatalogSection:
         self._room = _ROOM
         self._deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
 
-    async def has(self, job_id: str) -> bool:
-        return any(job.virtual_key_id in self._targets for job in await self._metadata.find_jobs(self._project_id, self._kind, job_id))
+    async def has(self, row_id: str) -> bool:
+        return any(job.virtual_key_id in self._targets for job in await self._metadata.find_jobs(self._project_id, self._kind, row_id))
 
-    async def page(self, limit: int, after: str | None) -> JobList:
+    async def has_of(self, row_ids: Sequence[str]) -> Collection[str]:
+        return [row_id for row_id in row_ids if await self.has(row_id)]
+
+    async def remembers(self, row_id: str) -> bool:
+        try:
+            await self._metadata.list_jobs(self._project_id, JobQuery(tuple(self._targets), self._kind, 1, after=row_id))
+        except CursorNotFound:
+            return False
+        return True
+
+    async def page(self, limit: int, after: str | None) -> Page[dict[str, Any]]:
         """Jobs that their providers turn out to have forgotten are replaced by the ones after them.
 
         A page whose documents are very large ends early, and says that there is more.
@@ -120,9 +132,9 @@ class _CatalogSection:
             fitting = list(itertools.takewhile(lambda one: one is not _NO_ROOM, found))
             documents += [one for one in fitting if one is not None]
             if len(fitting) < len(found):
-                return JobList(tuple(documents), has_more=True)
+                return Page(documents, has_more=True)
             if len(documents) == limit or not page.has_more:
-                return JobList(tuple(documents), page.has_more)
+                return Page(documents, page.has_more)
             after = page.jobs[-1].provider_job_id
 
     async def _document(self, job: Job) -> dict[str, Any] | None:
@@ -145,56 +157,31 @@ class _CatalogSection:
 
 
 class _ProviderSection:
-    """Whatever a credential sees at its provider."""
+    """A :class:`~fileplane.files.stitched_lists.Section`: whatever a credential sees at its provider."""
+
+    of_an_account = True
 
     def __init__(self, target: RemoteTarget, trace: Trace, kind: JobKind) -> None:
         self._target = target
         self._trace = trace
         self._kind = kind
 
-    async def has(self, job_id: str) -> bool:
-        try:
-            await repeated(self._target, lambda one: one.provider.get_job(one.target, self._kind, job_id), self._trace)
-        except JobUnknown:
-            return False
-        return True
+    async def has(self, row_id: str) -> bool:
+        return await asked_for(row_id, self._get, JobUnknown)
 
-    async def page(self, limit: int, after: str | None) -> JobList:
+    async def has_of(self, row_ids: Sequence[str]) -> Collection[str]:
+        return await asked_for_each(row_ids, self.has)
+
+    async def remembers(self, row_id: str) -> bool:  # noqa: ARG002 - it does not
+        return False
+
+    async def _get(self, job_id: str) -> RemoteJob:
+        return await repeated(self._target, lambda one: one.provider.get_job(one.target, self._kind, job_id), Trace())
+
+    async def page(self, limit: int, after: str | None) -> Page[dict[str, Any]]:
         query = RemoteJobQuery(limit, after)
         page = await repeated(self._target, lambda one: one.provider.list_jobs(one.target, self._kind, query), self._trace)
-        return JobList(tuple(shown(job.document, None) for job in page.jobs), page.has_more)
-
-
-async def _stitched(sections: Sequence[_Section], limit: int, after: str | None) -> JobList:
-    """Several lists one after another, each in its own order: a cursor leads into the list that has it, and on into the next ones."""
-    start = 0
-    if after is not None:
-        while start < len(sections) and not await sections[start].has(after):
-            start += 1
-        if start == len(sections):
-            raise _no_cursor()
-    documents: list[dict[str, Any]] = []
-    for section in sections[start:]:
-        room = limit - len(documents)
-        # With no room left, it is only asked whether there is anything.
-        page = await section.page(max(room, 1), after)
-        after = None
-        if not room:
-            if page.documents:
-                return JobList(tuple(documents), has_more=True)
-            continue
-        documents += page.documents
-        if page.has_more:
-            return JobList(tuple(documents), has_more=True)
-    return JobList(tuple(documents), has_more=False)
-
-
-def _different(targets: Sequence[RemoteTarget]) -> list[RemoteTarget]:
-    known: list[RemoteTarget] = []
-    for target in targets:
-        if all((target.provider.name, target.target) != (one.provider.name, one.target) for one in known):
-            known.append(target)
-    return known
+        return Page([shown(job.document, None) for job in page.jobs], page.has_more)
 
 
 def _weight(document: dict[str, Any]) -> int:
