@@ -167,6 +167,8 @@ class CatalogFile:
     """How often somebody has taken it on since it is unresolved."""
     copy_id: str | None = None
     """Of the native file that has the bytes too: there from the reservation on, for as long as the file is not closed."""
+    unresolved_since: int | None = None
+    """When it was found that nobody sends it any more, where nobody knows whether it came to be."""
 
     @property
     def counted_bytes(self) -> int | None:

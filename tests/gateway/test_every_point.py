@@ -13,12 +13,13 @@ from typing import Any, cast
 import pytest
 
 from fileplane.access import ALL_SCOPES, Principal, Project
-from fileplane.catalog import CatalogQuery, Claim, FileState
+from fileplane.catalog import CatalogQuery, Claim, FileState, NewUpload
 from fileplane.clock import SystemClock
 from fileplane.credentials import VirtualKey
-from fileplane.errors import FileplaneError, InvalidValue, StorageUnavailable, UpstreamOutcomeUnknown
+from fileplane.errors import FileplaneError, InvalidValue, StorageUnavailable, UnsupportedProviderOperation, UpstreamOutcomeUnknown
+from fileplane.files import reconciling
 from fileplane.files.form import FileBegins, FormField, UploadEvent
-from fileplane.files.reconciling import SURE_AFTER_SECONDS, Reconciler
+from fileplane.files.reconciling import CLAIM_SECONDS, SURE_AFTER_SECONDS, Reconciler
 from fileplane.files.remote import RemoteFiles
 from fileplane.files.remote_route import RemoteRoute, RemoteTarget, Repeats, Trace
 from fileplane.metadata.base import MetadataStore
@@ -205,6 +206,59 @@ async def test_an_upload_of_unknown_outcome_is_found_out(tmp_path: Path, arrived
         assert await place.store.unresolved_files(None, 9) == []
         page = await place.store.list_catalog_files(place.project.id, CatalogQuery((place.key.id,), 9))
         assert [file.sha256 for file in page.files] == ([hashlib.sha256(CONTENT).hexdigest()] if arrived else [])
+
+
+def reconciler(place: Place, clock: ManualClock) -> Reconciler:
+    async def target_of(_project_id: str, _virtual_key_id: str) -> RemoteTarget:
+        return place.route().plan[0]
+
+    place.store._clock = clock
+    return Reconciler(place.store, target_of, clock)
+
+
+async def test_an_upload_that_took_more_than_an_hour_is_looked_for_as_long_as_any_other(tmp_path: Path) -> None:
+    async with new_place(tmp_path / "place") as place:
+        clock = ManualClock(SystemClock().now_ms() / 1000)
+        place.store._clock = clock
+        new = NewUpload(place.key.id, "user_data", "big.bin", "application/octet-stream", "key", bytes=7, sha256="ab" * 32)
+        intent = (await place.store.reserve_upload(place.project.id, new, Claim("sender", 600), NOBODY)).file
+        for _ in range(20):
+            clock.advance(300)
+            assert await place.store.renew_claim(place.project.id, intent.id, Claim("sender", 600))
+        await place.store.mark_upload_unknown(place.project.id, intent.id, NOBODY)
+        for seconds, left in ((1, 1), (SURE_AFTER_SECONDS - 2, 1), (CLAIM_SECONDS, 0)):
+            clock.advance(seconds)
+            await reconciler(place, clock).run()
+            assert len(await place.store.unresolved_files(None, 9)) == left
+
+
+@pytest.mark.parametrize("way", ["more pages than are read", "a list that is refused"])
+async def test_an_upload_that_may_be_beyond_what_is_looked_through_is_not_said_to_have_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    async def refuse(*_: Any) -> None:
+        raise UnsupportedProviderOperation("The list is too long.")
+
+    async with new_place(tmp_path / "place") as place:
+        place.world.fake.plan(Fault("hang", operation="upload"))
+        with pytest.raises(UpstreamOutcomeUnknown):
+            await place.upload(place.files(Plan({})), Repeats(1, (429,)))
+        for number in range(3):
+            await place.world.upload(b"other", filename=f"{number}.jsonl")
+        clock = ManualClock(SystemClock().now_ms() / 1000 + SURE_AFTER_SECONDS + 60)
+        with monkeypatch.context() as beyond:
+            if way == "more pages than are read":
+                beyond.setattr(reconciling, "_MOST_PAGES", 1)
+                beyond.setattr(reconciling, "_PAGE", 1)
+            else:
+                beyond.setattr(type(place.world.provider), "list", refuse)
+            for _ in range(2):
+                await reconciler(place, clock).run()
+                clock.advance(CLAIM_SECONDS)
+            assert len(await place.store.unresolved_files(None, 9)) == 1
+        await reconciler(place, clock).run()
+        assert await place.store.unresolved_files(None, 9) == []
+        assert (await place.store.list_catalog_files(place.project.id, CatalogQuery((place.key.id,), 9))).total == 1
 
 
 async def test_a_deletion_of_unknown_outcome_is_carried_through(tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ async def a_neighbour(hostile: Place) -> Place:
 
 
 async def leave_behind(place: Place) -> None:
-    await place.store.reserve_upload(place.project.id, NewUpload(place.key.id, "batch", "a.jsonl", "text/plain", "key"), NOW, NOBODY)
+    upload = NewUpload(place.key.id, "batch", "a.jsonl", "text/plain", "key")
+    reserved = (await place.store.reserve_upload(place.project.id, upload, NOW, NOBODY)).file
+    await place.store.mark_upload_unknown(place.project.id, reserved.id, NOBODY)
     await place.store.adopt_catalog_file(place.project.id, place.key.id, ProviderFile(f"file-{place.project.slug}", "batch"), NOBODY)
     job = NewJob(place.key.id, JobKind.BATCH, (f"file-{place.project.slug}",), "key")
     await place.store.begin_job(place.project.id, job, NOW, NOBODY)

@@ -17,8 +17,8 @@ from typing import Any
 
 from psycopg.transaction import Transaction
 
+from fileplane import __main__ as entry
 from fileplane import migrating
-from fileplane.__main__ import main
 from fileplane.blobs.object_store import ObjectBlobStore
 from fileplane.errors import StorageUnavailable
 from fileplane.metadata import postgres_arrival
@@ -90,8 +90,14 @@ if __name__ == "__main__":
         for name in names:
             setattr(owner, name, striker.around(getattr(owner, name)))
     del sys.argv[1:3]
+    end_at_once = entry._end_at_once
+
+    def end_as_the_command_or_unreached(code: object) -> None:
+        end_at_once(NOT_REACHED if code == 0 and not striker.struck else code)
+
+    entry._end_at_once = end_as_the_command_or_unreached
     try:
-        main()
+        entry.main()
     except SystemExit as end:
         if not striker.struck and end.code == 0:
             sys.exit(NOT_REACHED)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from fileplane.access import Principal
@@ -19,7 +19,8 @@ from fileplane.files.remote_route import ClosedTarget, NativeTarget, RemoteRoute
 from fileplane.providers.base import Target
 from fileplane.providers.registry import Registry
 from fileplane.routing.config_problems import inside
-from fileplane.routing.config_values import Config, Credential, Options
+from fileplane.routing.config_references import compares_params
+from fileplane.routing.config_values import Config, Credential, Options, Scalar
 from fileplane.routing.headers import NATIVE_PROVIDER, PROVIDER_HEADER
 from fileplane.routing.output_prefixes import outputs_of
 from fileplane.routing.plans import ConcreteTarget, Random, every_target, plan_route
@@ -56,6 +57,14 @@ class Route:
 
 NATIVE: Final = Route(None, native=True, has_native=True)
 
+ParamsOf: TypeAlias = Callable[[], Awaitable[Mapping[str, Scalar]]]
+"""Reads the members of a request's JSON body that conditions can compare."""
+
+
+async def no_params() -> Mapping[str, Scalar]:
+    """Those of a request that has no such body."""
+    return {}
+
 
 class Routes:
     """Finds routes. Without headers and defaults that say otherwise, that costs nothing."""
@@ -71,24 +80,24 @@ class Routes:
         """Every provider that routes may lead to."""
         return self._registry
 
-    async def find(self, headers: Mapping[str, str], principal: Principal, pathname: str) -> Route:
-        """Where a file call of a caller goes; ``headers`` have names in lower case.
+    async def find(self, headers: Mapping[str, str], principal: Principal, pathname: str, params: ParamsOf = no_params) -> Route:
+        """Where a file call of a caller goes; ``headers`` have names in lower case. ``params`` are asked for where a condition has any.
 
         Raises :class:`~fileplane.errors.InvalidValue` whose ``param`` is the header or the config's field at fault,
         :class:`~fileplane.errors.UnsupportedProviderOperation` for a provider that cannot be reached,
-        :class:`~fileplane.errors.BeyondOwnRights` and :class:`~fileplane.errors.CredentialUnavailable`.
+        :class:`~fileplane.errors.BeyondOwnRights` and :class:`~fileplane.errors.CredentialUnavailable`; and what ``params`` raises.
         """
         wanted = wanted_route(headers, principal, pathname=pathname, api_key=provider_key_of(headers))
         if wanted is None:
             return NATIVE
         config = await self._config(wanted, principal.project_id)
-        return await self._route(config, wanted, headers, principal.project_id)
+        return await self._route(config, await _with_params(wanted, config, params), headers, principal.project_id)
 
-    async def find_own(self, headers: Mapping[str, str], pathname: str) -> Route:
+    async def find_own(self, headers: Mapping[str, str], pathname: str, params: ParamsOf = no_params) -> Route:
         """Where a file call goes on a server without keys: to what its own headers name. Raises as :meth:`find`."""
         wanted = wanted_own_route(headers, pathname=pathname)
         assert isinstance(wanted.config, Config)
-        route = await self._route(wanted.config, wanted, headers, "")
+        route = await self._route(wanted.config, await _with_params(wanted, wanted.config, params), headers, "")
         if route.remote is None or route.has_native:
             raise InvalidValue("This server keeps no files itself. Name another provider.", param=PROVIDER_HEADER)
         return route
@@ -189,7 +198,8 @@ class _Opening:
                 param=inside(concrete.path.removeprefix("config").removeprefix("."), "keep_copy"),
             )
         outputs = () if virtual_key_id is None else outputs_of(target.fields.get("output_prefixes", ""), self._project_id)
-        return RemoteTarget(concrete.path, self._registry.get(target.provider), target, virtual_key_id, repeats, outputs, keep_copy)
+        provider, override_params = self._registry.get(target.provider), options.override_params
+        return RemoteTarget(concrete.path, provider, target, virtual_key_id, repeats, outputs, keep_copy, override_params)
 
     async def _opened(self, path: str, slug: str) -> OpenedCredential:
         try:
@@ -218,6 +228,12 @@ class _Opening:
             raise _no_credential(credential.provider, secrets)
         fields |= _of_the_file(credential.provider, concrete.options)
         return Target(credential.provider, secrets, fields, host, not concrete.from_caller, timeout, forwarded, self._project_id)
+
+
+async def _with_params(wanted: Wanted, config: Config, params: ParamsOf) -> Wanted:
+    if not compares_params(config):
+        return wanted
+    return replace(wanted, request=replace(wanted.request, params=tuple((await params()).items())))
 
 
 def _of_the_file(provider: str, options: Options) -> dict[str, str]:

@@ -24,7 +24,7 @@ from fileplane.errors import (
     UpstreamOutcomeUnknown,
 )
 from fileplane.files.attempts import along_the_plan, repeated
-from fileplane.files.job_documents import checked_document, input_files, refuse_other_files, report_of, shown
+from fileplane.files.job_documents import checked_document, input_files, overridden, refuse_other_files, report_of, shown
 from fileplane.files.job_refreshing import described
 from fileplane.files.remote_route import RemoteRoute, RemoteTarget, virtual_key_gone
 from fileplane.ids import new_holder
@@ -87,8 +87,10 @@ class JobCreation:
         new = NewRemoteJob(kind, document, input_files(kind, document))
         placed = await self._placed(route, principal, new)
         for target in placed.plan:
-            if isinstance(target, RemoteTarget) and target.virtual_key_id is not None:
-                refuse_other_files(kind, document)
+            if isinstance(target, RemoteTarget):
+                sent = overridden(kind, document, target.override_params)
+                if target.virtual_key_id is not None:
+                    refuse_other_files(kind, sent)
 
         unknown = False
 
@@ -96,10 +98,11 @@ class JobCreation:
             nonlocal unknown
             if kind not in target.provider.capabilities(target.target).jobs:
                 raise UnsupportedProviderOperation(f"{target.provider.name} has no such jobs.", param="x-portkey-provider")
+            sent = overridden(kind, document, target.override_params)
             try:
                 if target.virtual_key_id is None:
-                    return shown((await target.provider.create_job(target.target, kind, document)).document, None)
-                return await self._catalogued(target, target.virtual_key_id, principal, origin, new)
+                    return shown((await target.provider.create_job(target.target, kind, sent)).document, None)
+                return await self._catalogued(target, target.virtual_key_id, principal, origin, replace(new, document=sent))
             except UpstreamOutcomeUnknown:
                 unknown = True
                 raise
@@ -121,7 +124,9 @@ class JobCreation:
         for row in await self._metadata.find_catalog_files(principal.project_id, first):
             if row.state is FileState.BOUND and row.virtual_key_id in stored:
                 return _only(route, stored[row.virtual_key_id])
-        others = [target for target in route.everywhere if target.virtual_key_id is None]
+        # Of several that have it, the one that the config chooses.
+        others = [target for target in planned if target.virtual_key_id is None]
+        others += [target for target in route.everywhere if target.virtual_key_id is None and target not in others]
         if not others:
             raise new.missing(first)
         return _only(route, others[0] if len(others) == 1 else await self._having(route, others, new, first))

@@ -6,6 +6,7 @@ so everything that decides which files a document may name, going in or coming o
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -61,6 +62,18 @@ def input_files(kind: JobKind, document: Mapping[str, Any]) -> dict[str, str]:
             raise InvalidValue(f"Invalid '{member}': expected the id of a file.", param=member)
         named[member] = value
     return named
+
+
+def overridden(kind: JobKind, document: Mapping[str, Any], override_params: Iterable[tuple[str, str]]) -> Mapping[str, Any]:
+    """A job as one target is sent it: with the members that its config gives, as JSON text, in the place of the caller's.
+
+    Raises :class:`~fileplane.errors.InvalidValue` where they name the job's files, which say where it is begun, and whose it is.
+    """
+    given = {name: json.loads(text) for name, text in override_params}
+    for name in given:
+        if name in _NAMED[kind]:
+            raise InvalidValue(f"'override_params' of the config replaces '{name}', which only the request can name.", param=name)
+    return checked_document({**document, **given}) if given else document
 
 
 def refuse_other_files(kind: JobKind, document: Mapping[str, Any]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
 from fileplane.catalog import CatalogFile, Claim, FileState, UploadedFile
 from fileplane.clock import Clock
-from fileplane.errors import FileNotFound, FileplaneError, ProviderRefused
+from fileplane.errors import FileNotFound, FileplaneError, ProviderRefused, UnsupportedProviderOperation
 from fileplane.files.job_refreshing import JobRefresher, together
 from fileplane.files.known_bytes import Known
 from fileplane.files.reconciling_apart import each_apart
@@ -27,11 +27,12 @@ CLAIM_SECONDS: Final = 300
 HELD_SECONDS: Final = 1_800
 """Between two questions whether the jobs have ended that keep a file beyond its expiry."""
 SURE_AFTER_SECONDS: Final = 3_600
-"""So long after its reservation a file that is in no list is taken for one that never came to be."""
+"""So long after it was found that nobody sends it any more, a file that is in no list is taken for one that never came to be."""
 _ENDED_AT_ONCE: Final = 100
 _MOST_ENDED: Final = 10_000
 """Files whose deletion one round begins. Beginning costs no call, so that no provider can hold it up."""
 _MOST_PAGES: Final = 20
+_PAGE: Final = 1_000
 _CLOCKS_DIFFER_SECONDS: Final = 600
 _EXPIRIES: Final = ("deleted", "gone", "failed")
 _CLIENT_ERRORS: Final = range(400, 500)
@@ -126,7 +127,7 @@ class Reconciler:
         return "deleted"
 
     async def _find(self, row: CatalogFile, target: RemoteTarget) -> None:
-        candidates = [file async for file in self._like(row, target)]
+        candidates, seen_all = await self._like(row, target)
         taken = await self._metadata.catalogued_ids(row.virtual_key_id, [file.id for file in candidates])
         free = [file for file in candidates if file.id not in taken and (file.mark is None or file.mark.upload == row.id)]
         for file in free:
@@ -146,22 +147,34 @@ class Reconciler:
                 return
         if free and (not provable or target.provider.capabilities(target.target).transforms):
             _log.warning("%s may be one of %d files at %s; an operator can adopt it", row.id, len(free), row.provider)
-        elif self._now() - row.reserved_at >= SURE_AFTER_SECONDS:
+        elif row.unresolved_since is None or self._now() - row.unresolved_since < SURE_AFTER_SECONDS:
+            return
+        elif seen_all:
             await self._metadata.fail_upload(row.project_id, row.id, Origin())
+        else:
+            _log.warning("%s may be beyond the files of %s that can be looked through; an operator can adopt it", row.id, row.provider)
 
-    async def _like(self, row: CatalogFile, target: RemoteTarget) -> AsyncIterator[RemoteFile]:
+    async def _like(self, row: CatalogFile, target: RemoteTarget) -> tuple[list[RemoteFile], bool]:
+        """Files that may be the one, and whether all of its time were looked at."""
         since, after = row.reserved_at - _CLOCKS_DIFFER_SECONDS, None
-        any_size = row.bytes is None or target.provider.capabilities(target.target).transforms
+        can = target.provider.capabilities(target.target)
+        any_size = row.bytes is None or can.transforms
+        found: list[RemoteFile] = []
         for _ in range(_MOST_PAGES):
-            page = await target.provider.list(target.target, RemoteQuery(after=after))
+            try:
+                page = await target.provider.list(target.target, RemoteQuery(min(can.max_list_limit, _PAGE), after))
+            except UnsupportedProviderOperation as error:
+                _log.info("the files of %s cannot be looked through to the end: %s", row.provider, error.message)
+                return found, False
             for file in page.files:
                 recent = file.created_at is None or file.created_at >= since
                 if recent and file.filename in {None, row.filename} and (any_size or file.bytes in {None, row.bytes}):
-                    yield file
+                    found.append(file)
             oldest = page.files[-1].created_at if page.files else None
             if not page.has_more or (oldest is not None and oldest < since):
-                return
+                return found, True
             after = page.next_cursor
+        return found, False
 
     def _now(self) -> int:
         return self._clock.now_ms() // 1000

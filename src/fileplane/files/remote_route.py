@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from fileplane.errors import FileplaneError, InvalidValue
@@ -41,6 +41,8 @@ class RemoteTarget:
     """What the keys of objects begin with that the caller's project may read although they are in no catalog: results of its batches."""
     keep_copy: bool = False
     """Whether the bytes of uploads are kept in the native store too. Only with ``virtual_key_id``."""
+    override_params: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Members that replace those of a new job's document, as JSON text."""
 
     def gives(self, file_id: str) -> bool:
         """Whether it gives the caller's project the file of that id to read, although no catalog does."""

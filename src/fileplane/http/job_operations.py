@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from fileplane import errors
 from fileplane.access import Scope
+from fileplane.files.job_documents import LARGEST_DOCUMENT
 from fileplane.http import job_handlers as jobs
 from fileplane.http.job_schemas import BatchCreation, FineTuningJobCreation, JobList
 from fileplane.http.operation import ALWAYS, JSON_ERRORS, ROUTE_ERRORS, Handler, Operation
@@ -40,8 +41,8 @@ def _operation(  # noqa: PLR0913 - what a row of the table has
     takes: type | None = None,
 ) -> Operation:
     """One whose handler goes to a provider, and refuses where the request leads to none."""
-    failures = tuple(dict.fromkeys((*fails_with, *ROUTE_ERRORS, *ALWAYS)))
-    return Operation(method, path, handler, summary, answer, scope, parameters, failures, takes, remote=handler)
+    failures, most = tuple(dict.fromkeys((*fails_with, *ROUTE_ERRORS, *ALWAYS))), 0 if takes is None else LARGEST_DOCUMENT
+    return Operation(method, path, handler, summary, answer, scope, parameters, failures, takes, remote=handler, most_for_conditions=most)
 
 
 def _list(path: str, handler: Handler, summary: str, *more: type[errors.FileplaneError]) -> Operation:

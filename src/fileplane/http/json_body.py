@@ -19,6 +19,7 @@ _AT_KEY: Final = " - at `key` in `$"
 _MISSING: Final = "Object missing required field `"
 _UNKNOWN: Final = "Object contains unknown field `"
 _LONGEST_NAME: Final = 80
+_KEPT: Final = "json_body"
 
 T = TypeVar("T")
 _clock = SystemClock()
@@ -45,7 +46,18 @@ async def read_json_if_any(request: Request, schema: type[T], settings: Settings
     return await read_json(request, schema, settings)
 
 
+async def scalars_in(request: Request, most: int, settings: Settings) -> dict[str, str | int | float | bool | None]:
+    """The members of a JSON object that are no object and no list, before it is known who reads it, which :func:`read_json` and
+    :func:`read_object` still can. Raises as they do.
+    """  # noqa: D205 - one sentence
+    body = request.scope["state"][_KEPT] = await _whole_body(request, settings, most)
+    return {name: value for name, value in _decode(body, dict[str, Any]).items() if not isinstance(value, dict | list)}
+
+
 async def _whole_body(request: Request, settings: Settings, most: int = LARGEST_BODY) -> bytes:
+    kept: bytes | None = request.scope["state"].get(_KEPT)
+    if kept is not None:
+        return kept
     refuse_encodings(request)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":

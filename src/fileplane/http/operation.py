@@ -45,6 +45,8 @@ class Operation:
     """Of its success."""
     headers: tuple[Parameter, ...] = ()
     """Those of a request that mean something to this operation alone."""
+    most_for_conditions: int = 0
+    """Bytes of its JSON body at most, where conditions of configs can compare members of it before it is known where it goes."""
     takes_bytes: str | None = None
     """The media type of a body that is the bytes themselves."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from starlette.types import Scope as AsgiScope
 from fileplane import errors
 from fileplane.access import Scope
 from fileplane.control.authority import require_scope
-from fileplane.control.routes import NATIVE
+from fileplane.control.routes import NATIVE, no_params
 from fileplane.errors import FileNotFound, FileplaneError, MethodNotAllowed, RouteNotFound
 from fileplane.http import audit_handlers as audit
 from fileplane.http import capability_handlers as capability
@@ -28,6 +29,7 @@ from fileplane.http.call import Call, Services
 from fileplane.http.capability_schemas import CapabilityList
 from fileplane.http.control_operations import CONTROL_OPERATIONS
 from fileplane.http.job_operations import JOB_OPERATIONS, JOB_PATHS
+from fileplane.http.json_body import scalars_in
 from fileplane.http.not_provided import not_provided_routes
 from fileplane.http.operation import ALWAYS, JSON_ERRORS, KEY_ERRORS, ROUTE_ERRORS, STORE_ERRORS, Operation
 from fileplane.http.parameters import delete_parameters, list_parameters
@@ -279,8 +281,9 @@ class _Endpoint:
         route = NATIVE
         if caller is not None and routed:
             routes = self._services.routes
-            find = routes.find_own(headers, scope["path"]) if passthrough else routes.find(headers, caller, scope["path"])
-            route = await find
+            params = partial(scalars_in, request, most, self._services.settings) if (most := operation.most_for_conditions) else no_params
+            path = scope["path"]
+            route = await (routes.find_own(headers, path, params) if passthrough else routes.find(headers, caller, path, params))
         await _answer(operation, Call(request, self._services, caller, route), scope, receive, send)
 
 

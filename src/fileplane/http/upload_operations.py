@@ -8,6 +8,7 @@ from fileplane import errors
 from fileplane.access import Scope
 from fileplane.http import remote_upload_handlers as remote
 from fileplane.http import upload_handlers as uploads
+from fileplane.http.json_body import LARGEST_BODY
 from fileplane.http.operation import ALWAYS, JSON_ERRORS, ROUTE_ERRORS, Operation
 from fileplane.http.upload_schemas import CompletionRequest, PartObject, UploadList, UploadObject, UploadRequest
 
@@ -27,6 +28,7 @@ UPLOAD_OPERATIONS: Final = (
         Scope.FILES_WRITE,
         fails_with=(errors.BelowMinimum, errors.AboveMaximum, errors.FileTooLarge, *_ROOM_ERRORS, *JSON_ERRORS, *ROUTE_ERRORS, *ALWAYS),
         takes=UploadRequest,
+        most_for_conditions=LARGEST_BODY,
         remote=remote.create_upload,
     ),
     Operation(

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from fileplane.routing.config_problems import Problems, inside
 from fileplane.routing.config_rules import check_rules
 from fileplane.routing.config_targets import DEEPEST_TARGET, MOST_TARGETS
-from fileplane.routing.config_values import Config, Target
+from fileplane.routing.config_values import PARAMS, Comparison, Config, Query, Target
 
 DEEPEST_REFERENCE: Final = 3
 """How many configs may lead to one another, the first included."""
@@ -43,6 +43,22 @@ def virtual_keys_of(config: Config) -> frozenset[str]:
 def configs_of(config: Config) -> frozenset[str]:
     """The slugs of the configs that a config names itself."""
     return frozenset(one.config for one in every_target(config.root) if one.config is not None)
+
+
+def compares_params(config: Config) -> bool:
+    """Whether a condition of a config, which is expanded, compares members of a JSON body."""
+    return any(
+        _compares_params(condition.query)
+        for one in every_target(config.root)
+        if one.strategy is not None
+        for condition in one.strategy.conditions
+    )
+
+
+def _compares_params(query: Query) -> bool:
+    if isinstance(query, Comparison):
+        return query.field.startswith(PARAMS)
+    return any(_compares_params(part) for part in query.parts)
 
 
 def check_references(config: Config, directory: Directory, *, own_slug: str | None = None) -> None:

@@ -37,6 +37,9 @@ class Operator(StrEnum):
     REGEX = "$regex"
 
 
+PARAMS: Final = "params."
+"""What the names of fields begin with that are members of a JSON body."""
+
 Scalar: TypeAlias = str | int | float | bool | None
 
 

@@ -11,7 +11,7 @@ from fileplane.routing.config_conditions import PATHNAME, holds
 from fileplane.routing.config_fields import URL_FORMING
 from fileplane.routing.config_inheritance import NOTHING, inherit, inherited_options
 from fileplane.routing.config_problems import inside, refuse
-from fileplane.routing.config_values import Config, Credential, Mode, Options, Target
+from fileplane.routing.config_values import PARAMS, Config, Credential, Mode, Options, Target
 from fileplane.routing.headers import PROVIDER_HEADER
 from fileplane.routing.route_requests import CONFIG_HEADER, CUSTOM_HOST_HEADER, RouteRequest, header_of
 from fileplane.secrets.values import Secret
@@ -125,7 +125,7 @@ class _Planning:
         assert target.strategy is not None
         metadata: dict[str, object] = {**dict(effective.options.metadata), **dict(self._request.metadata)}
         values: dict[str, object] = {f"metadata.{name}": value for name, value in metadata.items()}
-        values |= {f"params.{name}": value for name, value in self._request.params}
+        values |= {PARAMS + name: value for name, value in self._request.params}
         values[PATHNAME] = self._request.pathname
         name = next((one.then for one in target.strategy.conditions if holds(one.query, values)), target.strategy.default)
         if name is None:

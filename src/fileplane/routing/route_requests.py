@@ -40,7 +40,7 @@ _DIGITS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 class RouteRequest:
     """``options`` are what headers say, which wins over any config; ``credential`` completes a config that names no provider.
 
-    ``metadata`` are the caller's own, ``params`` the fields of a JSON body (none for uploads); both serve conditions alone.
+    ``metadata`` are the caller's own, ``params`` the members of a JSON body, where a condition compares any; both serve conditions alone.
     """
 
     credential: Credential = field(default_factory=Credential)
@@ -59,9 +59,7 @@ _FIELDS: Final = {header_of(name): name for name in PROVIDER_FIELDS}
 _FILE_OPTIONS: Final = {header_of(spelling): name for spelling, name in FILE_OPTIONS.items()}
 
 
-def read_route_request(
-    headers: Mapping[str, str], *, pathname: str, api_key: Secret | None = None, params: Mapping[str, Scalar] | None = None
-) -> RouteRequest:
+def read_route_request(headers: Mapping[str, str], *, pathname: str, api_key: Secret | None = None) -> RouteRequest:
     """``headers`` have names in lower case. ``api_key`` is the provider's, after it was told from the key for Fileplane.
 
     Raises :class:`~fileplane.errors.InvalidValue` whose ``param`` is the header.
@@ -75,7 +73,6 @@ def read_route_request(
             file_options=_file_options(headers),
         ),
         metadata=_metadata(headers),
-        params=tuple((params or {}).items()),
         pathname=pathname,
     )
 

@@ -219,6 +219,28 @@ class MetadataCatalogUpkeepSuite(CatalogFixtures):
         clock.advance(10)
         assert {file.id for file in await store.claim_unresolved_files(RECONCILER, 10)} == set(intents[1:])
 
+    async def test_it_is_known_since_when_nobody_sends_an_upload_any_more(
+        self, store: MetadataStore, project: Project, shared: VirtualKey, clock: ManualClock
+    ) -> None:
+        began = clock.now_ms() // 1000
+        lost, unheard = await reserve(store, project, shared), await reserve(store, project, shared)
+        assert (lost.unresolved_since, unheard.unresolved_since) == (None, None)
+        for _ in range(20):
+            clock.advance(300)
+            for one in (lost, unheard):
+                assert await store.renew_claim(project.id, one.id, Claim(one.claimed_by or "", 400))
+        await store.mark_upload_unknown(project.id, unheard.id, NOBODY)
+        [first] = await store.claim_unresolved_files(RECONCILER, 10)
+        assert (first.id, first.reserved_at, first.unresolved_since) == (unheard.id, began, began + 6_000)
+        clock.advance(400)
+        found = {file.id: file.unresolved_since for file in await store.claim_unresolved_files(RECONCILER, 10)}
+        assert found == {lost.id: began + 6_400, unheard.id: began + 6_000}
+        clock.advance(400)
+        assert {file.id: file.unresolved_since for file in await store.claim_unresolved_files(RECONCILER, 10)} == found
+        clock.advance(-(10**6))  # as when a clock is set right: an hour is counted from the time that it says now
+        back = await store.claim_unresolved_files(RECONCILER, 10)
+        assert [file.unresolved_since for file in back] == [clock.now_ms() // 1000] * 2
+
     async def test_a_clock_that_leapt_ahead_and_back_keeps_nothing_from_being_resolved(
         self, store: MetadataStore, project: Project, shared: VirtualKey, clock: ManualClock
     ) -> None:

@@ -25,7 +25,7 @@ VALUES (:project_id, :id, :virtual_key_id, :account_id, :provider, 'bound', :pro
 -- One file, whatever its state.
 SELECT project_id, id, virtual_key_id, provider, state, provider_file_id, purpose, filename, bytes, media_type, sha256, status,
        reserved_at, created_at, expires_at, closed_at, claimed_by, due_at, created_by,
-       transformed, ends_here, tries, copy_id
+       transformed, ends_here, tries, copy_id, unresolved_since
 FROM catalog_files WHERE project_id = :project_id AND id = :id;
 
 -- name: select_intent_details
@@ -36,7 +36,7 @@ SELECT account_id, key_hash, expires_after FROM catalog_files WHERE project_id =
 -- The project's file with this id at this virtual key, being deleted or expired though it may be.
 SELECT project_id, id, virtual_key_id, provider, state, provider_file_id, purpose, filename, bytes, media_type, sha256, status,
        reserved_at, created_at, expires_at, closed_at, claimed_by, due_at, created_by,
-       transformed, ends_here, tries, copy_id
+       transformed, ends_here, tries, copy_id, unresolved_since
 FROM catalog_files INDEXED BY catalog_files_by_provider_id
 WHERE project_id = :project_id AND provider_file_id = :provider_file_id AND virtual_key_id = :virtual_key_id
   AND state IN ('bound', 'deleting');
@@ -45,7 +45,7 @@ WHERE project_id = :project_id AND provider_file_id = :provider_file_id AND virt
 -- The project's file with this id at this virtual key, as callers see it.
 SELECT project_id, id, virtual_key_id, provider, state, provider_file_id, purpose, filename, bytes, media_type, sha256, status,
        reserved_at, created_at, expires_at, closed_at, claimed_by, due_at, created_by,
-       transformed, ends_here, tries, copy_id
+       transformed, ends_here, tries, copy_id, unresolved_since
 FROM catalog_files INDEXED BY catalog_files_by_provider_id
 WHERE project_id = :project_id AND provider_file_id = :provider_file_id AND virtual_key_id = :virtual_key_id
   AND state = 'bound' AND (ends_at IS NULL OR ends_at > :now);
@@ -54,7 +54,7 @@ WHERE project_id = :project_id AND provider_file_id = :provider_file_id AND virt
 -- The project's files with this id at all virtual keys, as callers see them.
 SELECT project_id, id, virtual_key_id, provider, state, provider_file_id, purpose, filename, bytes, media_type, sha256, status,
        reserved_at, created_at, expires_at, closed_at, claimed_by, due_at, created_by,
-       transformed, ends_here, tries, copy_id
+       transformed, ends_here, tries, copy_id, unresolved_since
 FROM catalog_files INDEXED BY catalog_files_by_provider_id
 WHERE project_id = :project_id AND provider_file_id = :provider_file_id AND state = 'bound' AND (ends_at IS NULL OR ends_at > :now)
 ORDER BY virtual_key_id;
@@ -63,7 +63,7 @@ ORDER BY virtual_key_id;
 -- Who has a file of a credential, if somebody does.
 SELECT project_id, id, virtual_key_id, provider, state, provider_file_id, purpose, filename, bytes, media_type, sha256, status,
        reserved_at, created_at, expires_at, closed_at, claimed_by, due_at, created_by,
-       transformed, ends_here, tries, copy_id
+       transformed, ends_here, tries, copy_id, unresolved_since
 FROM catalog_files INDEXED BY catalog_files_live
 WHERE account_id = :account_id AND provider_file_id = :provider_file_id AND state IN ('bound', 'deleting');
 
@@ -88,7 +88,7 @@ RETURNING purpose, bytes, created_by;
 
 -- name: mark_unknown
 -- Whoever reconciles may take it at once.
-UPDATE catalog_files SET state = 'unknown', claimed_by = NULL, due_at = :now
+UPDATE catalog_files SET state = 'unknown', claimed_by = NULL, due_at = :now, unresolved_since = :now
 WHERE project_id = :project_id AND id = :id AND state = 'reserved';
 
 -- name: release_key
@@ -163,14 +163,14 @@ WHERE project_id = :project_id AND virtual_key_id = :{key} AND {filter}state = '
 WITH page AS MATERIALIZED ({arms} ORDER BY place {direction} LIMIT :limit OFFSET :offset)
 SELECT project_id, id, virtual_key_id, provider, state, provider_file_id, purpose, filename, bytes, media_type, sha256, status,
        reserved_at, created_at, expires_at, closed_at, claimed_by, due_at, created_by,
-       transformed, ends_here, tries, copy_id
+       transformed, ends_here, tries, copy_id, unresolved_since
 FROM page CROSS JOIN catalog_files USING (id) WHERE project_id = :project_id ORDER BY place {direction};
 
 -- name: select_unresolved
 -- Unresolved files after one, those due first at the front.
 SELECT project_id, id, virtual_key_id, provider, state, provider_file_id, purpose, filename, bytes, media_type, sha256, status,
        reserved_at, created_at, expires_at, closed_at, claimed_by, due_at, created_by,
-       transformed, ends_here, tries, copy_id
+       transformed, ends_here, tries, copy_id, unresolved_since
 FROM catalog_files INDEXED BY catalog_files_unresolved
 WHERE state IN ('reserved', 'unknown', 'deleting') AND (due_at, project_id, id) > (:due_at, :project_id, :id)
 ORDER BY due_at, project_id, id LIMIT :limit;
@@ -181,8 +181,12 @@ SELECT project_id, id FROM catalog_files INDEXED BY catalog_files_unresolved
 WHERE state IN ('reserved', 'unknown', 'deleting') AND due_at > :above AND due_at <= :up_to{without} ORDER BY due_at, project_id, id LIMIT :limit;
 
 -- name: claim
--- Takes on one file.
-UPDATE catalog_files SET claimed_by = :claimed_by, due_at = :due_at, tries = tries + 1 WHERE project_id = :project_id AND id = :id;
+-- Takes on one file. Whoever sent one that is not bound yet has not been heard of since its claim has run out.
+UPDATE catalog_files
+SET claimed_by = :claimed_by, due_at = :due_at, tries = tries + 1,
+    unresolved_since = CASE WHEN state IN ('reserved', 'unknown') AND (unresolved_since IS NULL OR unresolved_since > :now) THEN :now
+                            ELSE unresolved_since END
+WHERE project_id = :project_id AND id = :id;
 
 -- name: select_ending
 -- Files past their end, those that ended first at the front.

@@ -55,7 +55,7 @@ def _claimed(connection: Connection, file: CatalogFile, claim: Claim, now: int) 
     if file.state is FileState.DELETING:
         seconds = max(seconds, min(seconds << min(file.tries, _MOST_DOUBLINGS), LONGEST_REST_SECONDS))
     values = rows.claimed(Claim(claim.holder, seconds), now)
-    connection.execute(SQL["claim"], {"project_id": file.project_id, "id": file.id} | values)
+    connection.execute(SQL["claim"], {"project_id": file.project_id, "id": file.id, "now": now} | values)
     return rows.intent(connection, file.project_id, file.id)
 
 
