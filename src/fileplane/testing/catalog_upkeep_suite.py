@@ -237,6 +237,9 @@ class MetadataCatalogUpkeepSuite(CatalogFixtures):
         assert found == {lost.id: began + 6_400, unheard.id: began + 6_000}
         clock.advance(400)
         assert {file.id: file.unresolved_since for file in await store.claim_unresolved_files(RECONCILER, 10)} == found
+        clock.advance(3_600)
+        rarely = await store.claim_unresolved_files(RECONCILER, 10)
+        assert {(file.due_at or 0) - clock.now_ms() // 1000 for file in rarely} == {3_600}
         clock.advance(-(10**6))  # as when a clock is set right: an hour is counted from the time that it says now
         back = await store.claim_unresolved_files(RECONCILER, 10)
         assert [file.unresolved_since for file in back] == [clock.now_ms() // 1000] * 2

@@ -18,7 +18,7 @@ from fileplane.metadata.transactions.lifecycle import record
 from fileplane.model import CounterDrift, Origin, Usage
 
 LONGEST_REST_SECONDS: Final = 3_600
-"""Between two attempts at a deletion."""
+"""Between two attempts at a deletion, and between two at finding an upload that was not found for as long."""
 _MOST_DOUBLINGS: Final = 12
 _COUNTERS: Final = ("live_files", "stored_bytes")
 _USERS: Final = (("file at a provider", "files at providers"), ("job", "jobs"))
@@ -50,10 +50,14 @@ def claim_unresolved(connection: Connection, claim: Claim, limit: int, now: int,
 
 
 def _claimed(connection: Connection, file: CatalogFile, claim: Claim, now: int) -> CatalogFile:
-    """A deletion that fails again and again is taken on ever more rarely: what keeps a provider away may last for days."""
+    """What fails again and again is taken on ever more rarely: what keeps a provider away may last for days, and what cannot be found out
+    here waits for an operator.
+    """  # noqa: D205 - one sentence
     seconds = claim.seconds
     if file.state is FileState.DELETING:
         seconds = max(seconds, min(seconds << min(file.tries, _MOST_DOUBLINGS), LONGEST_REST_SECONDS))
+    elif file.unresolved_since is not None and now - file.unresolved_since >= LONGEST_REST_SECONDS:
+        seconds = max(seconds, LONGEST_REST_SECONDS)
     values = rows.claimed(Claim(claim.holder, seconds), now)
     connection.execute(SQL["claim"], {"project_id": file.project_id, "id": file.id, "now": now} | values)
     return rows.intent(connection, file.project_id, file.id)
