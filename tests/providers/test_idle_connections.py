@@ -77,6 +77,15 @@ def test_one_that_is_closed_is_not_counted():
     assert not idle._callers
 
 
+def test_those_that_were_closed_while_they_were_idle_are_let_go_of():
+    idle, (*closed, kept) = IdleConnections(9), made(5)
+    pass_through(idle, *closed)
+    for one in closed:
+        one.open = False
+    pass_through(idle, kept)
+    assert list(idle._idle) == [kept]
+
+
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeProvider]:
     async with fake_provider() as running:

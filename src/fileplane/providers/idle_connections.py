@@ -10,7 +10,7 @@ class IdleConnections:
     """For one event loop. Beyond ``most`` the one that has been idle the longest is closed.
 
     The client keeps connections, and gives them to calls; here is only counted which of them are between two calls. One that the client or
-    its peer has closed meanwhile counts until it is the oldest.
+    its peer has closed meanwhile is let go of when it is the oldest.
     """
 
     def __init__(self, most: int) -> None:
@@ -31,6 +31,8 @@ class IdleConnections:
         if connection.is_closing():
             return
         self._idle[connection] = None
+        while next(iter(self._idle)).is_closing():
+            self._idle.popitem(last=False)
         if len(self._idle) > self._most:
             # Closed, it would wait for its peer's last word, which somebody who opened many need not say.
             self._idle.popitem(last=False)[0].abort()
