@@ -122,6 +122,8 @@ def test_anthropic_s_code_stands_among_the_details_and_google_s_is_a_word_beside
         b'{"message": "dataset with id x not found"}',
         b'{"error": {"type": "not_found_error", "message": "The file has expired.", "details": {"error_code": "file_expired"}}}',
         b'{"error": {"code": "file_not_found"}}',
+        b'{"code": 5, "message": "accounts/a/datasets/file-1 not found"}',
+        b'{"code": "Some requested entity was not found", "error": "file-1 does not exist or you have no access to it"}',
     ],
 )
 def test_a_provider_that_says_of_a_thing_that_it_is_not_there_is_believed(body: bytes):
@@ -168,6 +170,9 @@ def test_a_provider_that_says_of_a_thing_that_it_is_not_there_is_believed(body: 
         b'{"error": {"message": "The content of this file is not available yet.", "code": "content_not_available"}}',
         b'{"error": {"code": "not_found"}}',
         b'{"error": {"message": "No such thing as /v1/files/file-1"}}',
+        b'{"error": {"message": "v1/files/file-1 was not found on this server"}}',
+        b'{"error": {"message": "https://api.example.com/v1/files/file-1 was not found"}}',
+        b'{"error": {"message": "my-file-1 was not found"}}',
     ],
 )
 def test_what_only_says_that_an_address_leads_nowhere_says_nothing_of_the_thing(body: bytes):

@@ -28,7 +28,7 @@ _NOT_USUAL: Final = {498: 401}
 """What Cohere says of a token that is none (https://docs.cohere.com/reference/errors)."""
 _THING: Final = re.compile(
     r"""
-    (?<![A-Za-z0-9/.])(?:file|object|dataset|entity|blob|document|batch|job|upload)
+    (?<![A-Za-z0-9/.-])(?:file|object|dataset|entity|blob|document|batch|job|upload)
     (?![a-z]|\s(?:api|route|path|endpoint|operation|service|server|store|storage|system)\b)
     """,
     re.IGNORECASE | re.VERBOSE,
@@ -99,7 +99,8 @@ def says_nothing_is_there(body: bytes, sought: str) -> bool:
 
 def says_absent(words: str, sought: str) -> bool:
     """Whether a sentence of these says that a file, a job or what has the id ``sought`` does not exist."""
-    name = re.compile(rf"(?<![\w/]){re.escape(sought)}(?!\w)" if sought else "(?!)")
+    # By itself or at the end of a resource's name, such as accounts/a/datasets/x; in a path it says nothing.
+    name = re.compile(rf"(?<![\w/.-])(?:(?!v\d)[\w.-]+/)*{re.escape(sought)}(?!\w)" if sought else "(?!)")
     return any(_ABSENT.search(one) and (name.search(one) or _THING.search(one)) for one in _SENTENCE.split(words))
 
 
