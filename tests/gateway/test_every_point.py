@@ -25,6 +25,7 @@ from fileplane.files.remote_route import RemoteRoute, RemoteTarget, Repeats, Tra
 from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import prepare_database
+from fileplane.metadata.transactions.catalog_upkeep import LONGEST_REST_SECONDS
 from fileplane.model import Origin
 from fileplane.settings import Settings
 from fileplane.testing.clock import ManualClock
@@ -254,7 +255,7 @@ async def test_an_upload_that_may_be_beyond_what_is_looked_through_is_not_said_t
                 beyond.setattr(type(place.world.provider), "list", refuse)
             for _ in range(2):
                 await reconciler(place, clock).run()
-                clock.advance(CLAIM_SECONDS)
+                clock.advance(LONGEST_REST_SECONDS)
             assert len(await place.store.unresolved_files(None, 9)) == 1
         await reconciler(place, clock).run()
         assert await place.store.unresolved_files(None, 9) == []
