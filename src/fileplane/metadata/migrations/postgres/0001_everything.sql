@@ -316,7 +316,6 @@ CREATE TABLE catalog_files (
     transformed      bigint NOT NULL DEFAULT 0,
     ends_here        bigint NOT NULL DEFAULT 0,
     tries            bigint NOT NULL DEFAULT 0,
-    unresolved_since bigint,
     copy_id          text COLLATE "C",
     PRIMARY KEY (project_id, id)
 );
