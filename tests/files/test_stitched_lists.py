@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -21,6 +21,7 @@ class Rows:
 
     rows: list[str]
     of_an_account: bool = False
+    provider: str | None = None
     gone: list[str] = field(default_factory=list)
     failure: Exception | None = None
     asked: list[str] = field(default_factory=list)
@@ -30,15 +31,12 @@ class Rows:
         self.asked.append(row_id)
         if self.failure is not None:
             raise self.failure
-        return row_id in self.rows
-
-    async def remembers(self, row_id: str) -> bool:
-        return row_id in self.gone
+        return row_id in self.rows or row_id in self.gone
 
     async def has_of(self, row_ids: Sequence[str]) -> Collection[str]:
         if self.of_an_account:
             return await asked_for_each(row_ids, self.has)
-        return [row_id for row_id in row_ids if row_id in self.rows]
+        return [row_id for row_id in row_ids if row_id in self.rows or row_id in self.gone]
 
     async def page(self, limit: int, after: str | None) -> Page[str]:
         self.pages.append(limit)
@@ -112,16 +110,49 @@ async def test_a_cursor_whose_row_is_gone_leads_on_where_its_list_remembers_it()
     assert (page.rows, page.has_more) == (named(2, 3, 7), True)
 
 
-async def test_a_cursor_leads_into_the_list_that_has_its_row_before_one_that_only_remembers_it():
-    first, second = Rows(named(0), gone=named(7)), Rows(named(7, 8))
-    assert (await stitched([first, second], lambda row: row, 3, "row-00007", UNKNOWN)).rows == named(8)
+async def test_a_row_that_is_gone_from_its_list_is_in_no_later_one_and_leads_on_in_its_own():
+    catalog, account = Rows(named(0, 2, 4), gone=named(1, 3)), Rows(named(*range(6)), of_an_account=True)
+    assert await walked([catalog, account], 2) == named(0, 2, 4, 5)
+    assert (await stitched([catalog, account], lambda row: row, 2, "row-00001", UNKNOWN)).rows == named(2, 4)
 
 
-async def test_a_list_that_cannot_be_asked_says_nothing_of_a_cursor_that_another_has():
-    closed, good = Rows(named(1), of_an_account=True, failure=UpstreamTimeout("No.")), Rows(named(5, 6))
+@given(LISTS, st.lists(st.integers(0, 40), unique=True), st.integers(1, 12))
+async def test_a_walk_ends_whatever_becomes_of_rows_while_a_provider_still_lists_them(lists: list[list[int]], gone: list[int], limit: int):
+    catalog = Rows(named(*sorted(set(lists[0]) - set(gone))), gone=named(*gone))
+    sections = [catalog, *(Rows(named(*numbers)) for numbers in lists)]
+    shown = dict.fromkeys(row for section in sections for row in section.rows)
+    assert await walked(sections, limit) == [row for row in shown if row not in catalog.gone]
+
+
+async def test_a_provider_is_not_asked_for_the_rows_of_another_provider():
+    first = Rows(named(1), of_an_account=True, provider="openai", failure=UpstreamTimeout("No."))
+    for provider, asked in (("mistral", []), ("openai", named(5))):
+        second = Rows(named(5, 6), of_an_account=True, provider=provider)
+        first.asked.clear()
+        walk = stitched([first, second], lambda row: row, 3, None, UNKNOWN)
+        if asked:
+            with pytest.raises(UpstreamTimeout):
+                await walk
+        else:
+            assert (await walk).rows == named(1, 5, 6)
+        assert first.asked[:1] == asked
+
+
+async def test_where_it_cannot_be_said_whose_rows_they_are_nothing_more_is_asked_or_shown():
+    account = Rows(named(*range(100)), of_an_account=True, failure=UpstreamTimeout("No."))
+    with pytest.raises(UpstreamTimeout):
+        await account.has_of(named(*range(100)))
+    assert len(account.asked) <= 2
+
+
+async def test_a_list_that_cannot_be_asked_says_nothing_of_a_cursor_that_another_provider_has():
+    closed = Rows(named(1), of_an_account=True, provider="openai", failure=UpstreamTimeout("No."))
+    good = Rows(named(5, 6), of_an_account=True, provider="mistral")
     assert (await stitched([closed, good], lambda row: row, 3, "row-00005", UNKNOWN)).rows == named(6)
     with pytest.raises(UpstreamTimeout):
         await stitched([closed, good], lambda row: row, 3, "row-00009", UNKNOWN)
+    with pytest.raises(UpstreamTimeout):
+        await stitched([closed, replace(good, provider="openai")], lambda row: row, 3, "row-00005", UNKNOWN)
     with pytest.raises(InvalidValue):
         await stitched([good, good], lambda row: row, 3, "row-00009", UNKNOWN)
 

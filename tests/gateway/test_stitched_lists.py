@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.conftest import Fake, Project, as_header
+from support.jobs import manual_fake
 
 LINE = b'{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n'
 
@@ -19,10 +20,10 @@ def _target(project: Project, **more: Any) -> dict[str, Any]:
     return {"provider": "openai", "api_key": project.credential, "custom_host": project.fake.base_url, **more}
 
 
-def _walked(project: Project, headers: dict[str, str], path: str = "/files", limit: int = 2) -> list[str]:
+def _walked(project: Project, headers: dict[str, str], path: str = "/files", limit: int = 2, **query: str) -> list[str]:
     seen: list[str] = []
     for _ in range(20):
-        answer = project.client.get(path, params={"limit": limit, **({"after": seen[-1]} if seen else {})}, headers=headers)
+        answer = project.client.get(path, params={"limit": limit, **query, **({"after": seen[-1]} if seen else {})}, headers=headers)
         assert answer.status_code == 200, answer.text
         page = answer.json()
         seen += [one["id"] for one in page["data"]]
@@ -76,9 +77,30 @@ def test_a_provider_that_refuses_the_form_of_another_s_ids_does_not_end_the_list
     fake.plan("refuse", "get", status=status, body={"error": {"message": "Input should be a valid UUID"}})
     answer = project.client.get("/files", params={"limit": 2, "after": made[3]}, headers=spread)
     assert [one["id"] for one in answer.json()["data"]] == made[4:], answer.text
-    fake.plan("refuse", "get", status=503)
-    answer = project.client.get("/files", params={"limit": 2, "after": made[3]}, headers=spread)
-    assert [one["id"] for one in answer.json()["data"]] == made[4:], answer.text
-    fake.plan("refuse", "get", status=503)
-    answer = project.client.get("/files", params={"limit": 2, "after": "file-of-nobody"}, headers=spread)
-    assert answer.status_code == 503
+    for after in (made[3], "file-of-nobody"):
+        # Whether the first has it, and with it what follows, is not known.
+        fake.plan("refuse", "get", status=503)
+        answer = project.client.get("/files", params={"limit": 2, "after": after}, headers=spread)
+        assert answer.status_code == 503
+
+
+def test_a_file_whose_deletion_is_not_over_leads_to_the_next_beside_its_own_account(project: Project, fake: Fake) -> None:
+    slug = project.virtual_key(credential=project.credential)
+    stored = {"x-portkey-virtual-key": slug}
+    own, made = _uploaded(project, project.own, 2), _uploaded(project, stored, 5)
+    spread = _spread({"virtual_key": slug}, _target(project))
+    fake.plan("refuse", "delete", status=503, times=8)
+    assert project.client.delete(f"/files/{made[1]}", headers=stored).status_code == 503
+    answer = project.client.get("/files", params={"limit": 2, "after": made[1]}, headers=spread)
+    assert [one["id"] for one in answer.json()["data"]] == made[2:4], answer.text
+    assert _walked(project, spread) == [made[0], *made[2:], *own]
+
+
+def test_a_file_that_its_provider_has_one_word_for_with_another_purpose_is_listed_by_either(project: Project) -> None:
+    with manual_fake("mistral") as mistral:
+        there = {"provider": "mistral-ai", "custom_host": mistral.base_url}
+        slug = project.virtual_key(credential=project.credential, **there)
+        made = [project.upload({"x-portkey-virtual-key": slug}, purpose="ocr").json()["id"] for _ in range(3)][::-1]
+        spread = _spread({"virtual_key": slug}, _target(project, **there))
+        for purpose in ("ocr", "user_data"):
+            assert _walked(project, spread, purpose=purpose) == made

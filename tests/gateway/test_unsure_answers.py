@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -52,17 +53,25 @@ def test_a_page_of_an_ingress_takes_no_file_away(project: Project, headers: dict
 
 
 NOT_YET = {"error": {"message": "The content of this file was not found.", "type": "invalid_request_error", "code": "content_not_found"}}
+NO_FILE = {"error": {"message": "No such file.", "type": "invalid_request_error"}}
 
 
-def test_content_that_a_provider_does_not_have_takes_no_file_away(project: Project, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (NOT_YET, NOT_YET["error"]["message"]),
+        (NO_FILE, "The file is there, but no content of it now. Ask for it later, or look at its status."),
+    ],
+    ids=["no content", "no file"],
+)
+def test_content_that_a_provider_does_not_have_takes_no_file_away(
+    project: Project, headers: dict[str, str], said: dict[str, Any], told: str
+) -> None:
     file_id = uploaded(project.upload(headers, b"kept"))
-    project.fake.plan("refuse", "content", status=404, body=NOT_YET)
+    project.fake.plan("refuse", "content", status=404, body=said)
     refused = project.client.get(f"/files/{file_id}/content", headers=headers)
     assert_openai_error(refused, 404, "content_not_found")
-    assert (
-        refused.json()["error"]["message"]
-        == "openai: The file is there, but no content of it now. Ask for it later, or look at its status."
-    )
+    assert refused.json()["error"]["message"] == f"openai: {told}"
     assert project.client.get(f"/files/{file_id}", headers=headers).json()["id"] == file_id
     assert project.client.get("/files", headers=headers).json()["total"] == 1
     assert project.client.get(f"/files/{file_id}/content", headers=headers).content == b"kept"

@@ -83,6 +83,7 @@ class _CatalogSection:
     """
 
     of_an_account = False
+    provider = None
 
     def __init__(
         self,
@@ -103,17 +104,11 @@ class _CatalogSection:
         self._deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
 
     async def has(self, row_id: str) -> bool:
-        return any(job.virtual_key_id in self._targets for job in await self._metadata.find_jobs(self._project_id, self._kind, row_id))
+        return bool(await self.has_of([row_id]))
 
     async def has_of(self, row_ids: Sequence[str]) -> Collection[str]:
-        return [row_id for row_id in row_ids if await self.has(row_id)]
-
-    async def remembers(self, row_id: str) -> bool:
-        try:
-            await self._metadata.list_jobs(self._project_id, JobQuery(tuple(self._targets), self._kind, 1, after=row_id))
-        except CursorNotFound:
-            return False
-        return True
+        asked = JobQuery(tuple(self._targets), self._kind, len(row_ids))
+        return await self._metadata.known_job_ids(self._project_id, asked, row_ids)
 
     async def page(self, limit: int, after: str | None) -> Page[dict[str, Any]]:
         """Jobs that their providers turn out to have forgotten are replaced by the ones after them.
@@ -162,6 +157,7 @@ class _ProviderSection:
     of_an_account = True
 
     def __init__(self, target: RemoteTarget, trace: Trace, kind: JobKind) -> None:
+        self.provider = target.provider.name
         self._target = target
         self._trace = trace
         self._kind = kind
@@ -171,9 +167,6 @@ class _ProviderSection:
 
     async def has_of(self, row_ids: Sequence[str]) -> Collection[str]:
         return await asked_for_each(row_ids, self.has)
-
-    async def remembers(self, row_id: str) -> bool:  # noqa: ARG002 - it does not
-        return False
 
     async def _get(self, job_id: str) -> RemoteJob:
         return await repeated(self._target, lambda one: one.provider.get_job(one.target, self._kind, job_id), Trace())

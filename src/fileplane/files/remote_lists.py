@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import ClassVar, Final
 
-from fileplane.catalog import CatalogQuery, FileState
+from fileplane.catalog import CatalogQuery
 from fileplane.errors import FileNotFound, InvalidValue
 from fileplane.files.attempts import repeated
 from fileplane.files.remote_route import RemoteRoute, RemoteTarget, Trace
@@ -51,6 +51,7 @@ class _FileSection(ABC):
     """A :class:`~fileplane.files.stitched_lists.Section` of the files that ``query`` asks for."""
 
     of_an_account: ClassVar[bool] = False
+    provider: str | None = None
 
     def __init__(self, query: RemoteListQuery) -> None:
         self._query = query
@@ -64,9 +65,6 @@ class _FileSection(ABC):
     @abstractmethod
     async def listed(self, query: RemoteListQuery) -> RemoteList:
         """One page of it. Raises :class:`~fileplane.errors.InvalidValue` for an unknown cursor."""
-
-    async def remembers(self, row_id: str) -> bool:  # noqa: ARG002 - for those that do not
-        return False
 
     async def page(self, limit: int, after: str | None) -> Page[File]:
         found = await self.listed(replace(self._query, limit=limit, after=after))
@@ -83,21 +81,11 @@ class _CatalogSection(_FileSection):
         self._virtual_key_ids = virtual_key_ids
 
     async def has(self, row_id: str) -> bool:
-        found = await self._metadata.find_catalog_files(self._project_id, row_id)
-        return any(row.virtual_key_id in self._virtual_key_ids and row.state is FileState.BOUND for row in found)
+        return bool(await self.has_of([row_id]))
 
     async def has_of(self, row_ids: Sequence[str]) -> Collection[str]:
-        of_anybody: set[str] = set()
-        for virtual_key_id in self._virtual_key_ids:
-            of_anybody |= await self._metadata.catalogued_ids(virtual_key_id, row_ids)
-        return [row_id for row_id in row_ids if row_id in of_anybody and await self.has(row_id)]
-
-    async def remembers(self, row_id: str) -> bool:
-        try:
-            await self._metadata.list_catalog_files(self._project_id, CatalogQuery(self._virtual_key_ids, 1, after=row_id))
-        except CursorNotFound:
-            return False
-        return True
+        asked = CatalogQuery(self._virtual_key_ids, len(row_ids), self._query.purpose)
+        return await self._metadata.known_file_ids(self._project_id, asked, row_ids)
 
     async def listed(self, query: RemoteListQuery) -> RemoteList:
         asked = CatalogQuery(
@@ -152,6 +140,7 @@ class _ProviderSection(_FileSection):
 
     def __init__(self, query: RemoteListQuery, target: RemoteTarget, route: RemoteRoute, project_id: str) -> None:
         super().__init__(query)
+        self.provider = target.provider.name
         self._target = target
         self._route = route
         self._project_id = project_id

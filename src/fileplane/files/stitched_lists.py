@@ -1,18 +1,18 @@
 """Several lists as one: one after another, each in its own order, with cursors that are nothing but ids.
 
-A cursor leads into the list that has it, and on into the ones behind. What an earlier list has already is left out of the later ones: two
-credentials of one account show the same, and a page that ended on such a row would lead back into the earlier list, for ever.
+A row belongs to the first list that has it, were it only as one that is gone. Its cursor leads into that list and on into the ones behind,
+and the later ones leave it out: two credentials of one account show the same, and a page that ended on such a row would lead back into the
+earlier list, for ever. Where it cannot be said which list has a row, nothing is shown: every guess would lose rows or repeat them.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from fileplane.errors import FileplaneError, InvalidValue, ProviderRefused, StorageUnavailable, UnsupportedProviderOperation
+from fileplane.files.job_refreshing import together
 from fileplane.files.remote_route import RemoteTarget
 
 Row = TypeVar("Row")
@@ -20,11 +20,8 @@ Row = TypeVar("Row")
 _MOST_PAGES: Final = 100
 """Of one list that are fetched for one page of the whole, because earlier lists have what is on them."""
 _LARGER_PAGE: Final = 100
-_AT_ONCE: Final = 8
 _NOT_THERE: Final = frozenset({400, 404, 422})
 """How providers refuse an id that they have not, or that has not the form of theirs."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +40,17 @@ class Section(Protocol[Row]):
         """Whether it has all of an account, so that a list of which it has a whole page is the same one."""
         ...
 
-    async def has(self, row_id: str) -> bool:
-        """Whether it has this row now. May raise FileplaneError where that cannot be said."""
+    @property
+    def provider(self) -> str | None:
+        """Whose list it is, where it is one provider's: those of two providers have nothing in common."""
         ...
 
-    async def remembers(self, row_id: str) -> bool:
-        """Whether a page of it can begin behind this row, although it is gone."""
+    async def has(self, row_id: str) -> bool:
+        """Whether it has this row, or a page of it can begin behind it although it is gone. May raise FileplaneError."""
         ...
 
     async def has_of(self, row_ids: Sequence[str]) -> Collection[str]:
-        """Which of these, the rows of another's page in their order, it has now. Raises nothing but StorageUnavailable."""
+        """Which of these, the rows of another's page in their order, it has, as :meth:`has` says it. May raise FileplaneError."""
         ...
 
     async def page(self, limit: int, after: str | None) -> Page[Row]:
@@ -82,32 +80,40 @@ async def stitched(
 
 
 async def _place(sections: Sequence[Section[Row]], after: str, unknown: InvalidValue) -> int:
-    """The number of the section that a cursor leads into. One that cannot be asked now says nothing of a cursor that another has."""
-    failure: FileplaneError | None = None
+    """The number of the section that a cursor leads into. One that cannot be asked says nothing of a cursor that another provider has."""
+    failures: list[tuple[Section[Row], FileplaneError]] = []
     for number, section in enumerate(sections):
         try:
-            if await section.has(after):
-                return number
+            found = await section.has(after)
         except StorageUnavailable:
             raise
         except FileplaneError as error:
-            failure = failure or error
-    for number, section in enumerate(sections):
-        if await section.remembers(after):
-            return number
-    raise failure or unknown
+            failures.append((section, error))
+            continue
+        if found:
+            failures = [(one, error) for one, error in failures if _may_share(one, section)]
+            if not failures:
+                return number
+            break
+    raise failures[0][1] if failures else unknown
+
+
+def _may_share(one: Section[Row], other: Section[Row]) -> bool:
+    """Whether two sections may have rows in common."""
+    return one.provider is None or other.provider is None or one.provider == other.provider
 
 
 async def _unseen(sections: Sequence[Section[Row]], id_of: Callable[[Row], str], limit: int, after: str | None) -> Page[Row]:
     """A page of the last of these sections, without what the others have."""
     *earlier, section = sections
+    alike = [one for one in earlier if _may_share(one, section)]
     rows: list[Row] = []
     size = limit
     for _ in range(_MOST_PAGES):
         page = await section.page(size, after)
         ids = [id_of(row) for row in page.rows]
         had: set[str] = set()
-        for one in earlier if ids else ():
+        for one in alike if ids else ():
             found = set(await one.has_of(ids))
             if one.of_an_account and len(found) == len(ids):
                 return Page(rows, has_more=False)
@@ -139,29 +145,17 @@ async def asked_for(row_id: str, ask: Callable[[str], Awaitable[object]], unknow
 async def asked_for_each(row_ids: Sequence[str], has: Callable[[str], Awaitable[bool]]) -> Collection[str]:
     """Which of the rows of another's page a provider has, with two calls where it has neither the first nor the last, or both.
 
-    Of two credentials each sees the whole of its account, so that who has both ends has what is between them. What cannot be found out
-    counts as not had: the worst that comes of it is a row shown twice.
+    Of two credentials each sees the whole of its account, so that who has both ends has what is between them. Raises what the first
+    question raises that cannot be answered, and asks no further ones then.
     """
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def surely_has(row_id: str) -> bool:
-        async with gate:
-            try:
-                return await has(row_id)
-            except StorageUnavailable:
-                raise
-            except FileplaneError as error:
-                _log.info("whether a row is in an earlier list too could not be found out: %s", error)
-                return False
-
     ends = list(dict.fromkeys([row_ids[0], row_ids[-1]]))
-    found = await asyncio.gather(*map(surely_has, ends))
+    found = await together(has, ends)
     if not any(found):
         return ()
     if all(found):
         return row_ids
     between = [row_id for row_id in row_ids if row_id not in ends]
-    answers = await asyncio.gather(*map(surely_has, between))
+    answers = await together(has, between)
     return [row_id for row_id, had in zip([*ends, *between], [*found, *answers], strict=True) if had]
 
 

@@ -142,6 +142,10 @@ class CatalogStore(Protocol):
         """
         ...
 
+    async def known_file_ids(self, project_id: str, query: CatalogQuery, provider_file_ids: Sequence[str]) -> set[str]:
+        """Those of the query's virtual keys and purpose, gone or being deleted though they may be: as long as their cursors work."""
+        ...
+
     async def refresh_catalog_file(self, project_id: str, virtual_key_id: str, provider_file_id: str, report: FileReport) -> CatalogFile:
         """Takes over what the provider says of a file. Raises :class:`~fileplane.errors.FileNotFound`. Writes no line in the audit log."""
         ...
@@ -244,6 +248,10 @@ class CatalogStore(Protocol):
 
     async def find_jobs(self, project_id: str, kind: JobKind, provider_job_id: str) -> list[Job]:
         """The project's jobs with this id, at whatever virtual key: mostly none or one."""
+        ...
+
+    async def known_job_ids(self, project_id: str, query: JobQuery, provider_job_ids: Sequence[str]) -> set[str]:
+        """Those of the query's virtual keys and kind, forgotten though they may be: as long as their cursors work."""
         ...
 
     async def list_jobs(self, project_id: str, query: JobQuery) -> JobPage:

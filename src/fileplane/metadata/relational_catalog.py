@@ -89,6 +89,10 @@ class RelationalCatalogStore:
         now = self._clock.now_ms() // 1000
         return await self._engine.read(lambda connection: files.page(connection, project_id, query, now))
 
+    async def known_file_ids(self, project_id: str, query: CatalogQuery, provider_file_ids: Sequence[str]) -> set[str]:
+        """See :meth:`CatalogStore.known_file_ids`."""
+        return await self._engine.read(lambda connection: files.known(connection, project_id, query, provider_file_ids))
+
     async def refresh_catalog_file(self, project_id: str, virtual_key_id: str, provider_file_id: str, report: FileReport) -> CatalogFile:
         """See :meth:`CatalogStore.refresh_catalog_file`. Mostly nothing is new, and then nothing waits for the writer."""
         file = await self.get_catalog_file(project_id, virtual_key_id, provider_file_id)
@@ -196,6 +200,10 @@ class RelationalCatalogStore:
     async def find_jobs(self, project_id: str, kind: JobKind, provider_job_id: str) -> list[Job]:
         """See :meth:`CatalogStore.find_jobs`."""
         return await self._engine.read(lambda connection: jobs.find(connection, project_id, kind, provider_job_id))
+
+    async def known_job_ids(self, project_id: str, query: JobQuery, provider_job_ids: Sequence[str]) -> set[str]:
+        """See :meth:`CatalogStore.known_job_ids`."""
+        return await self._engine.read(lambda connection: jobs.known(connection, project_id, query, provider_job_ids))
 
     async def list_jobs(self, project_id: str, query: JobQuery) -> JobPage:
         """See :meth:`CatalogStore.list_jobs`."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 from fileplane.errors import FileplaneError, NotFound, ProviderRefused, UnsupportedProviderOperation, UpstreamError
+from fileplane.providers.absence import says_absent
 from fileplane.providers.access import Access
 from fileplane.providers.base import Target
 from fileplane.providers.dialects import Dialect
@@ -13,7 +14,7 @@ from fileplane.providers.egress_request import EgressRequest
 from fileplane.providers.egress_response import EgressResponse
 from fileplane.providers.file_objects import parse_json
 from fileplane.providers.outbound_headers import forwardable
-from fileplane.providers.refusals import MOST_ANSWER_BYTES, refusal, says_absent, says_nothing_is_there
+from fileplane.providers.refusals import MOST_ANSWER_BYTES, refusal, says_nothing_is_there
 from fileplane.providers.remote_ids import is_remote_id
 from fileplane.providers.request_body import RequestBody
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from fileplane.errors import ProviderRefused, UpstreamAnswerInvalid
+from fileplane.providers.absence import code_says_absent, of_the_address, says_absent
 from fileplane.providers.xml_answers import parse_xml
 from fileplane.secrets.values import REDACTED, Secret
 
@@ -26,38 +27,10 @@ _WORDS: Final = ("message", "detail", "msg", "error_description", "error")
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _NOT_USUAL: Final = {498: 401}
 """What Cohere says of a token that is none (https://docs.cohere.com/reference/errors)."""
-_THING: Final = re.compile(
-    r"""
-    (?<![A-Za-z0-9/.-])(?:file|object|dataset|entity|blob|document|batch|job|upload)
-    (?![a-z]|\s(?:api|route|path|endpoint|operation|service|server|store|storage|system)\b)
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-"""What is kept at providers, in the words that they have for it, and not as part of an address or of an operation's name."""
-_ABSENT: Final = re.compile(
-    r"""
-    \bnot\s(?:be\s)?found\b | \bnot\sexist | n't\s(?:be\s)?(?:found|exist)\b | \bno\ssuch\b | \bno\b.{1,40}\bfound\b | \bunknown\b
-    | \bnot\sfind\b | n't\sfind\b | \bno\slonger\b | \b(?:been|was|is)\s(?:already\s)?(?:deleted|removed|gone) | \bexpired\b
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-_SENTENCE: Final = re.compile(r"[.!?;]\s")
-_ABSENT_CODES: Final = frozenset({"NoSuchKey", "NoSuchUpload", "notFound", "Not Found"})
-"""Of S3 for an object and an upload in parts, of Cloud Storage, and of fake-gcs-server, which has no other words."""
-_OF_THE_ADDRESS: Final = re.compile(
-    r"""
-    (?:\d{3}\s)?(?:not\sfound:\s)?
-    (?: (?:the\s)?(?:requested\s|specified\s)?(?:resource|page|route|path|url|uri|endpoint|bucket)
-        \s(?:(?:was|is|does)\s)?not\s(?:found|exist)\W*$
-    | (?:invalid|unknown|unrecognized|unsupported|no\ssuch)\s(?:request\s)?(?:url|uri|route|path|endpoint|page)\b
-    | no\sroute\b | route\b | cannot\s(?:get|post|delete)\b | the\srequested\s(?:url|uri|path|route|endpoint)\b | /
-    )
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-"""What servers and gateways say of an address that leads nowhere: Azure's "Resource not found", OpenAI's "Invalid URL (GET /files)", Kong's
-"no Route matched with those values", Express' "Cannot GET /files", Flask's "404 Not Found: The requested URL …"; and Cloud Storage of a
-bucket."""
+_ABSENT_CODES: Final = frozenset({"NoSuchKey", "NoSuchUpload"})
+"""Of S3 for an object and an upload in parts."""
+_ABSENT_WITHOUT_WORDS: Final = frozenset({"notFound", "Not Found"})
+"""Of Cloud Storage, and of fake-gcs-server. Neither has other words, or has those, where an object does not exist."""
 _PLAINLY: Final = b"No such object: "
 """What Cloud Storage says of a download, where others have JSON."""
 _FIRST_REFUSAL, _FIRST_FAILURE, _END = 400, 500, 600
@@ -88,20 +61,13 @@ def says_nothing_is_there(body: bytes, sought: str) -> bool:
     """
     said = _error_of(_json(body)) or _error_in_xml(body)
     words, code = (_text(said, *_WORDS) or "").strip(), _text(said, "code") or ""
-    if _OF_THE_ADDRESS.match(words):
+    if of_the_address(words):
         return False
-    if code in _ABSENT_CODES:
+    if code in _ABSENT_CODES or code_says_absent(code) or says_absent(words, sought):
         return True
-    if not words:
-        return says_absent(code.replace("_", " "), sought) or body.lstrip().startswith(_PLAINLY)
-    return says_absent(words, sought)
-
-
-def says_absent(words: str, sought: str) -> bool:
-    """Whether a sentence of these says that a file, a job or what has the id ``sought`` does not exist."""
-    # By itself or at the end of a resource's name, such as accounts/a/datasets/x; in a path it says nothing.
-    name = re.compile(rf"(?<![\w/.-])(?:(?!v\d)[\w.-]+/)*{re.escape(sought)}(?!\w)" if sought else "(?!)")
-    return any(_ABSENT.search(one) and (name.search(one) or _THING.search(one)) for one in _SENTENCE.split(words))
+    if code in _ABSENT_WITHOUT_WORDS:
+        return words.lower().rstrip(".") in {"", "not found"}
+    return not words and body.lstrip().startswith(_PLAINLY)
 
 
 def _code(said: Mapping[str, Any], status: int) -> str | None:

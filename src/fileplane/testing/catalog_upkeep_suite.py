@@ -6,6 +6,7 @@ To be subclassed like :class:`~fileplane.testing.metadata_store_suite.MetadataSt
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -181,6 +182,24 @@ class MetadataCatalogUpkeepSuite(CatalogFixtures):
         assert (await listed(store, project, shared))[-1] == "file-1"
         assert await store.catalogued_ids(shared.id, ["file-1", "file-2", "unknown"]) == {"file-1", "file-2"}
         assert await changes(store, "file-1") == ["files.adopt"]
+
+    async def test_a_list_knows_its_files_until_their_cursors_end_and_no_others(
+        self, store: MetadataStore, project: Project, other: Project, shared: VirtualKey, twin: VirtualKey, clock: ManualClock
+    ) -> None:
+        for name, purpose in (("file-live", "batch"), ("file-other", "evals"), ("file-leaving", "batch"), ("file-gone", "batch")):
+            await put(store, project, shared, name, purpose=purpose)
+        await put(store, other, shared, "file-foreign")
+        for name in ("file-leaving", "file-gone"):
+            file = await store.begin_catalog_delete(project.id, shared.id, name, CLAIM, SOMEBODY)
+        await store.finish_catalog_delete(project.id, file.id, SOMEBODY)
+        asked = ["file-live", "file-other", "file-leaving", "file-gone", "file-foreign", "unknown"]
+        known = partial(store.known_file_ids, project.id)
+        assert await known(CatalogQuery((twin.id, shared.id), 1), asked) == set(asked[:4])
+        assert await known(CatalogQuery((shared.id,), 1, "batch"), asked) == {"file-live", "file-leaving", "file-gone"}
+        assert await known(CatalogQuery((twin.id,), 1), asked) == await known(CatalogQuery((), 1), asked) == set()
+        clock.advance(7 * 86_400)
+        await store.forget_old_entries(None)
+        assert await known(CatalogQuery((shared.id,), 1, "batch"), asked) == {"file-live", "file-leaving"}
 
     async def test_a_file_is_taken_from_another_project_only_when_that_is_said(
         self, store: MetadataStore, project: Project, other: Project, shared: VirtualKey, twin: VirtualKey

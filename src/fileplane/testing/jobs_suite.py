@@ -252,6 +252,8 @@ class MetadataJobsSuite(CatalogFixtures):
         job = await start(store, project, shared, file)
         name = job.provider_job_id or ""
         assert [await store.close_job(project.id, shared.id, JobKind.BATCH, name, NOBODY) for _ in range(2)] == [True, False]
+        for kind, known in ((JobKind.BATCH, {name}), (JobKind.FINE_TUNING, set[str]())):
+            assert await store.known_job_ids(project.id, JobQuery((shared.id,), kind, 1), [name, "unknown"]) == known
         with pytest.raises(JobNotFound):
             await store.get_job(project.id, shared.id, JobKind.BATCH, name)
         assert not await self.is_held(store, file)
@@ -275,6 +277,7 @@ class MetadataJobsSuite(CatalogFixtures):
             assert not await store.close_job(other.id, key, kind, name, NOBODY)
             with pytest.raises(CursorNotFound):
                 await store.list_jobs(other.id, JobQuery((key,), kind, 10, after=name))
+            assert await store.known_job_ids(other.id, JobQuery((key,), kind, 1), [name]) == set()
         with pytest.raises(JobNotFound):
             await store.get_job(project.id, shared.id, JobKind.FINE_TUNING, job.provider_job_id or "")
         for intent_id in (job.id, pending.id, uuid7(0)):

@@ -146,9 +146,10 @@ WHERE project_id = :project_id AND virtual_key_id = :virtual_key_id AND state = 
   AND (:purpose IS NULL OR purpose = :purpose);
 
 -- name: select_cursor
--- Where a list continues. Files that are gone serve as well.
+-- Where a list continues; with a purpose, only behind a file of it. Files that are gone serve as well.
 SELECT position FROM catalog_files INDEXED BY catalog_files_by_provider_id
 WHERE project_id = :project_id AND provider_file_id = :provider_file_id AND virtual_key_id = :virtual_key_id AND position IS NOT NULL
+  AND (:purpose IS NULL OR purpose = :purpose)
 ORDER BY position DESC LIMIT 1;
 
 -- name: list_arm

@@ -7,7 +7,7 @@ native files, and about ``file_intents`` and the intent's id before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -215,12 +215,25 @@ def page(connection: Connection, project_id: str, query: CatalogQuery, now: int)
 def _cursor(connection: Connection, project_id: str, keys: Sequence[str], query: CatalogQuery) -> str:
     if query.after is None:
         return _LAST if query.newest_first else _FIRST
+    position = _position(connection, project_id, keys, None, query.after)
+    if position is None:
+        raise CursorNotFound(query.after)
+    return position
+
+
+def known(connection: Connection, project_id: str, query: CatalogQuery, provider_file_ids: Iterable[str]) -> set[str]:
+    """See :meth:`CatalogStore.known_file_ids`."""
+    keys = tuple(dict.fromkeys(query.virtual_key_ids))
+    return {one for one in provider_file_ids if _position(connection, project_id, keys, query.purpose, one) is not None}
+
+
+def _position(connection: Connection, project_id: str, keys: Iterable[str], purpose: str | None, provider_file_id: str) -> str | None:
     for key in keys:
-        values = {"project_id": project_id, "virtual_key_id": key, "provider_file_id": query.after}
+        values = {"project_id": project_id, "virtual_key_id": key, "provider_file_id": provider_file_id, "purpose": purpose}
         row = connection.execute(SQL["select_cursor"], values).fetchone()
         if row is not None:
             return str(row[0])
-    raise CursorNotFound(query.after)
+    return None
 
 
 def _number(connection: Connection, name: str, values: dict[str, Any]) -> int:

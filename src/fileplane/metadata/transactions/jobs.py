@@ -8,7 +8,7 @@ wherever there is one, and about ``job_intents`` and the intent's id before.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from fileplane.catalog import (
@@ -248,12 +248,25 @@ def page(connection: Connection, project_id: str, query: JobQuery) -> JobPage:
 def _cursor(connection: Connection, project_id: str, keys: Sequence[str], query: JobQuery) -> str:
     if query.after is None:
         return "~" if query.newest_first else ""
+    position = _position(connection, project_id, keys, query.kind, query.after)
+    if position is None:
+        raise CursorNotFound(query.after)
+    return position
+
+
+def known(connection: Connection, project_id: str, query: JobQuery, provider_job_ids: Iterable[str]) -> set[str]:
+    """See :meth:`CatalogStore.known_job_ids`."""
+    keys = tuple(dict.fromkeys(query.virtual_key_ids))
+    return {one for one in provider_job_ids if _position(connection, project_id, keys, query.kind, one) is not None}
+
+
+def _position(connection: Connection, project_id: str, keys: Iterable[str], kind: JobKind, provider_job_id: str) -> str | None:
     for key in keys:
-        values = {"project_id": project_id, "virtual_key_id": key, "kind": query.kind.value, "provider_job_id": query.after}
+        values = {"project_id": project_id, "virtual_key_id": key, "kind": kind.value, "provider_job_id": provider_job_id}
         row = connection.execute(SQL["select_job_cursor"], values).fetchone()
         if row is not None:
             return str(row[0])
-    raise CursorNotFound(query.after)
+    return None
 
 
 def unresolved(connection: Connection, after: Job | None, limit: int) -> list[Job]:
