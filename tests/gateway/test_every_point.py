@@ -16,7 +16,14 @@ from fileplane.access import ALL_SCOPES, Principal, Project
 from fileplane.catalog import CatalogQuery, Claim, FileState, NewUpload
 from fileplane.clock import SystemClock
 from fileplane.credentials import VirtualKey
-from fileplane.errors import FileplaneError, InvalidValue, StorageUnavailable, UnsupportedProviderOperation, UpstreamOutcomeUnknown
+from fileplane.errors import (
+    FileplaneError,
+    InvalidValue,
+    ProviderRefused,
+    StorageUnavailable,
+    UnsupportedProviderOperation,
+    UpstreamOutcomeUnknown,
+)
 from fileplane.files import reconciling
 from fileplane.files.form import FileBegins, FormField, UploadEvent
 from fileplane.files.reconciling import CLAIM_SECONDS, SURE_AFTER_SECONDS, Reconciler
@@ -27,6 +34,7 @@ from fileplane.metadata.sqlite import SqliteMetadataStore
 from fileplane.metadata.sqlite_engine import prepare_database
 from fileplane.metadata.transactions.catalog_upkeep import LONGEST_REST_SECONDS
 from fileplane.model import Origin
+from fileplane.providers.base import RemotePage, RemoteQuery, Target
 from fileplane.settings import Settings
 from fileplane.testing.clock import ManualClock
 from fileplane.testing.fake_provider import Fault
@@ -215,6 +223,29 @@ def reconciler(place: Place, clock: ManualClock) -> Reconciler:
 
     place.store._clock = clock
     return Reconciler(place.store, target_of, clock)
+
+
+async def test_an_upload_is_found_at_a_host_that_lists_fewer_files_at_a_time_than_its_provider(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+
+    async with new_place(tmp_path / "place") as place:
+        whole = type(place.world.provider).list
+
+        async def few(self: Any, target: Target, query: RemoteQuery) -> RemotePage:
+            asked.append(query.limit)
+            if query.limit is not None and query.limit > 20:
+                raise ProviderRefused("'limit' may be at most 20.", status=422)
+            return await whole(self, target, query)
+
+        monkeypatch.setattr(type(place.world.provider), "list", few)
+        place.world.fake.plan(Fault("hang", operation="upload"))
+        with pytest.raises(UpstreamOutcomeUnknown):
+            await place.upload(place.files(Plan({})), Repeats(1, (429,)))
+        assert await reconciler(place, ManualClock(SystemClock().now_ms() / 1000 + 60)).run() == 1
+        assert (await place.store.list_catalog_files(place.project.id, CatalogQuery((place.key.id,), 9))).total == 1
+        assert asked[1:] == [None]
 
 
 async def test_an_upload_that_took_more_than_an_hour_is_looked_for_as_long_as_any_other(tmp_path: Path) -> None:

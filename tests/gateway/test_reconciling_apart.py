@@ -93,6 +93,8 @@ async def test_a_host_that_refuses_delays_no_deletion_of_others_however_much_has
     await hosts.reconciler().run()
     assert await left(neighbour) == []
     assert hosts.asked[place.key.id] == MOST_FAILURES
+    claimed = [row for row in await place.store.unresolved_files(None, 100) if row.project_id == place.project.id and row.claimed_by]
+    assert sorted(row.tries for row in claimed)[-MOST_FAILURES - 1 :] == [0, *[1] * MOST_FAILURES]  # what was not tried waits no longer
     assert len(await left(place)) == 65
 
 

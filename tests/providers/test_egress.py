@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from fileplane.secrets.values import Secret
 from fileplane.settings import Settings, SettingsError
 from fileplane.testing.fake_provider import FakeProvider, Fault, fake_provider
 from fileplane.testing.provider_world import SECRET, assert_tells_no_secret
+from support.listening import listening
 from support.polling import eventually_async
 from support.ports import free_port
 
@@ -45,33 +46,6 @@ async def new_egress(*, resolver: HostileResolver | None = None, **settings: Any
         yield egress
     finally:
         await egress.close()
-
-
-@asynccontextmanager
-async def listening(answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], **options: Any) -> AsyncIterator[int]:
-    """A server of a test's own; its port. It is over with all its connections when the block is."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await answer(reader, writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
-        finally:
-            writer.close()
-            with suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
-
-    server = await asyncio.start_server(one, "127.0.0.1", 0, **options)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-        await asyncio.wait(tasks, timeout=1) if tasks else None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.fixture

@@ -215,6 +215,49 @@ async def test_a_list_with_cursors_is_paged_to_its_end_however_long_it_is():
     assert len(calls) < 2 * len(MANY) // 999 + 5
 
 
+@pytest.mark.parametrize("without", [0, MOST_WALKED - 1, MOST_WALKED, len(MANY) - 1])
+async def test_a_list_of_one_purpose_is_paged_to_its_end_however_long_the_provider_s_is(without: int):
+    purposed = {MANY[place]["id"] for place in {0, MOST_WALKED - 1, MOST_WALKED, MOST_WALKED + 1, len(MANY) - 1} - {without}}
+    calls = 0
+
+    def answer(asked: Mapping[str, str]) -> Any:
+        nonlocal calls
+        calls += 1
+        page = paged(asked)
+        data = [row | {"purpose": "batch"} if row["id"] in purposed else row for row in page["data"]]
+        return {"data": data, "has_more": page["has_more"]}
+
+    found: list[str] = []
+    query = RemoteQuery(limit=2, purpose="batch", newest_first=False)
+    dialect = replace(oldest_first(Paging.CURSOR), filters_purpose=False)
+    for _ in range(6):
+        page = await listed(answer, query, dialect)
+        found += ids(page)
+        if not page.has_more:
+            break
+        query = replace(query, after=page.next_cursor)
+    assert (set(found), len(found), page.has_more) == (purposed, len(purposed), False)
+    assert calls < 60
+
+
+async def test_nothing_follows_the_last_file_of_a_list_that_is_too_long_to_be_walked_from_its_beginning():
+    after = MANY[-2]["id"]
+    query = RemoteQuery(limit=2, purpose="batch", after=after, newest_first=False)
+    page = await listed(paged, query, replace(oldest_first(Paging.CURSOR), filters_purpose=False))
+    assert (page.files, page.has_more) == ((), False)
+
+
+async def test_an_unknown_cursor_that_a_provider_takes_for_none_is_told_and_repeats_no_row():
+    def answer(asked: Mapping[str, str]) -> Any:
+        start = next((index + 1 for index, row in enumerate(ROWS) if row["id"] == asked.get("after")), 0)
+        return {"data": ROWS[start : start + int(asked["limit"])], "has_more": start + int(asked["limit"]) < len(ROWS)}
+
+    dialect = oldest_first(Paging.CURSOR)
+    assert ids(await listed(answer, RemoteQuery(after="file-7", newest_first=False), dialect)) == ["file-8", "file-9"]
+    with pytest.raises(InvalidValue):
+        await listed(answer, RemoteQuery(after="file-gone", limit=2, newest_first=False), dialect)
+
+
 async def test_an_unknown_cursor_that_a_provider_takes_for_the_end_is_told():
     def answer(asked: Mapping[str, str]) -> Any:
         return {"data": [] if "after" in asked else ROWS, "has_more": False}

@@ -16,6 +16,7 @@ from fileplane.providers.egress_request import EgressRequest
 from fileplane.secrets.values import Secret
 from fileplane.settings import Settings
 from fileplane.testing.fake_provider import FakeProvider, fake_provider
+from support.listening import listening
 from support.polling import eventually_async
 
 LONG = 60.0
@@ -125,6 +126,20 @@ async def test_a_name_is_asked_for_once_however_many_wait_for_it_and_again_for_w
                 await lookups.of("one.silent.test", 443, "caller-1")
 
 
+async def test_whoever_waits_for_a_place_is_answered_by_a_lookup_of_the_same_name_that_somebody_else_has_begun():
+    names = Names()
+    async with lookups_of(names, MOMENT) as lookups:
+        await in_vain(lookups, names, 4, "greedy")
+        waiting = asyncio.create_task(lookups.of("shared.silent.test", 443, "greedy"))
+        await eventually_async(lambda: "shared.silent.test" in lookups._places._of_hosts._kept, "it waits")
+        begun = asyncio.create_task(lookups.of("shared.silent.test", 443, "modest"))
+        await eventually_async(lambda: len(lookups._places._of_callers._kept) == 2, "somebody else has begun")
+        await eventually_async(lambda: lookups._places._of_callers._kept["greedy"][1] == 4, "it waits no longer for a place")
+        names.answers.set()
+        assert await asyncio.gather(waiting, begun) == [["127.0.0.1"]] * 2
+        assert names.asked.count("shared.silent.test") == 1
+
+
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeProvider]:
     async with fake_provider() as running:
@@ -164,11 +179,19 @@ async def test_calls_to_hosts_whose_names_are_not_answered_neither_hold_up_other
 
 async def test_behind_a_proxy_too_names_are_looked_up_within_the_caller_s_share():
     names = Names()
-    settings = Settings(egress_allow=("*.test",), egress_connect_seconds=0.2, egress_proxy="http://127.0.0.1:1")
-    egress = Egress(settings, lookup=names)
-    try:
-        hanging = [asyncio.create_task(get(egress, f"host-{number}.silent.test", 80, "greedy")) for number in range(16)]
-        await asyncio.gather(*hanging, return_exceptions=True)
-        assert len([host for host in names.asked if host.endswith("silent.test")]) == 4
-    finally:
-        await egress.close()
+
+    async def proxied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+
+    async with listening(proxied) as port:
+        settings = Settings(egress_allow=("*.test",), egress_connect_seconds=0.2, egress_proxy=f"http://127.0.0.1:{port}")
+        egress = Egress(settings, lookup=names)
+        try:
+            # What cannot be looked up here, without an answer or without a place, the proxy knows.
+            hanging = [asyncio.create_task(get(egress, f"host-{number}.silent.test", 80, "greedy")) for number in range(16)]
+            assert await asyncio.gather(*hanging) == [204] * 16
+            assert len([host for host in names.asked if host.endswith("silent.test")]) == 4
+        finally:
+            await egress.close()

@@ -36,6 +36,7 @@ _PAGE: Final = 1_000
 _CLOCKS_DIFFER_SECONDS: Final = 600
 _EXPIRIES: Final = ("deleted", "gone", "failed")
 _CLIENT_ERRORS: Final = range(400, 500)
+_INVALID: Final = frozenset({400, 422})
 
 TargetOf = Callable[[str, str], Awaitable[RemoteTarget]]
 """The target of a project's virtual key, by their ids. Raises FileplaneError where it cannot be used now."""
@@ -88,16 +89,22 @@ class Reconciler:
         await self._refresher.refresh_holders(await self._target_of(row.project_id, row.virtual_key_id), row, Origin())
 
     async def _resolve_unless_done(self, row: CatalogFile) -> None:
+        resolved = False
         try:
-            await self._resolve(row)
+            resolved = await self._resolve(row)
         except (IntentNotFound, AlreadyBound):
+            resolved = True
             _log.info("somebody else has resolved %s meanwhile", row.id)
+        finally:
+            if not resolved:
+                await self._metadata.put_off_unresolved_file(row.project_id, row.id, self._claim)
 
-    async def _resolve(self, row: CatalogFile) -> None:
+    async def _resolve(self, row: CatalogFile) -> bool:
+        """Whether it is known now what became of it."""
         if row.state is FileState.DELETING:
             await self._delete(row)
-        else:
-            await self._find(row, await self._target_of(row.project_id, row.virtual_key_id))
+            return True
+        return await self._find(row, await self._target_of(row.project_id, row.virtual_key_id))
 
     async def _delete(self, row: CatalogFile) -> None:
         expired = row.expires_at is not None and row.expires_at <= self._now()
@@ -126,7 +133,7 @@ class Reconciler:
             return "gone"
         return "deleted"
 
-    async def _find(self, row: CatalogFile, target: RemoteTarget) -> None:
+    async def _find(self, row: CatalogFile, target: RemoteTarget) -> bool:
         candidates, seen_all = await self._like(row, target)
         taken = await self._metadata.catalogued_ids(row.virtual_key_id, [file.id for file in candidates])
         free = [file for file in candidates if file.id not in taken and (file.mark is None or file.mark.upload == row.id)]
@@ -135,7 +142,7 @@ class Reconciler:
                 size = row.bytes if file.bytes is None else file.bytes
                 found = UploadedFile(file.id, size or 0, status_word(file), row.sha256, file.expires_at, file.mark.transformed)
                 await self._metadata.bind_upload(row.project_id, row.id, found, Origin())
-                return
+                return True
         known = Known(row.sha256, await self._metadata.completion_parts(row.project_id, row.id) if row.sha256 is None else [])
         provable = bool(known) and target.gives_back
         for file in free:
@@ -144,15 +151,15 @@ class Reconciler:
             if sha256 is not None:
                 uploaded = UploadedFile(file.id, file.bytes or row.bytes or 0, status_word(file), sha256, file.expires_at)
                 await self._metadata.bind_upload(row.project_id, row.id, uploaded, Origin())
-                return
+                return True
         if free and (not provable or target.provider.capabilities(target.target).transforms):
             _log.warning("%s may be one of %d files at %s; an operator can adopt it", row.id, len(free), row.provider)
-        elif row.unresolved_since is None or self._now() - row.unresolved_since < SURE_AFTER_SECONDS:
-            return
-        elif seen_all:
-            await self._metadata.fail_upload(row.project_id, row.id, Origin())
-        else:
+        elif row.unresolved_since is not None and self._now() - row.unresolved_since >= SURE_AFTER_SECONDS:
+            if seen_all:
+                await self._metadata.fail_upload(row.project_id, row.id, Origin())
+                return True
             _log.warning("%s may be beyond the files of %s that can be looked through; an operator can adopt it", row.id, row.provider)
+        return False
 
     async def _like(self, row: CatalogFile, target: RemoteTarget) -> tuple[list[RemoteFile], bool]:
         """Files that may be the one, and whether all of its time were looked at."""
@@ -160,9 +167,15 @@ class Reconciler:
         can = target.provider.capabilities(target.target)
         any_size = row.bytes is None or can.transforms
         found: list[RemoteFile] = []
+        limit: int | None = min(can.max_list_limit, _PAGE)
         for _ in range(_MOST_PAGES):
             try:
-                page = await target.provider.list(target.target, RemoteQuery(min(can.max_list_limit, _PAGE), after))
+                page = await target.provider.list(target.target, RemoteQuery(limit, after))
+            except ProviderRefused as error:
+                if error.status not in _INVALID or limit is None:
+                    raise
+                limit = None  # a host of a provider's API may take fewer at a time than the provider does
+                continue
             except UnsupportedProviderOperation as error:
                 _log.info("the files of %s cannot be looked through to the end: %s", row.provider, error.message)
                 return found, False

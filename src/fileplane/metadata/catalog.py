@@ -196,7 +196,15 @@ class CatalogStore(Protocol):
         """Takes on unresolved files of all projects whose claims have run out, those due first at the front. No two claims get the same.
 
         ``without`` are ids of virtual keys whose files are left for later, so that one that holds things up does so for itself alone.
-        A deletion that has been taken on before is due again only after ever longer, up to an hour.
+        What an attempt did not resolve is to be put off; else it is due again when its claim has run out.
+        """
+        ...
+
+    async def put_off_unresolved_file(self, project_id: str, intent_id: str, claim: Claim) -> bool:
+        """An attempt to resolve it came to nothing: it is due again after the claim's seconds, or after longer the more came to nothing.
+
+        For a deletion that is twice as long each time; for an upload, once nothing has been heard of it for an hour, an hour, which is the
+        most for both. False when the claim is somebody else's by now, or nothing is left to resolve.
         """
         ...
 

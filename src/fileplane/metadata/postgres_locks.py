@@ -85,7 +85,8 @@ def _none(*_: Any, **__: Any) -> Locks:
 _METHODS: Final[Mapping[Rule, str]] = {
     _project: """
         create_file delete_file purge_file restore_file hold_file release_hold give_up_oldest_deleted
-        reserve_upload bind_upload mark_upload_unknown fail_upload renew_claim refresh_catalog_file begin_catalog_delete
+        reserve_upload bind_upload mark_upload_unknown fail_upload renew_claim put_off_unresolved_file
+        refresh_catalog_file begin_catalog_delete
         finish_catalog_delete cancel_catalog_delete close_catalog_file
         begin_job bind_job mark_job_unknown fail_job refresh_job close_job
         create_upload put_off_upload add_part complete_upload cancel_upload settle_file settle_again

@@ -155,6 +155,12 @@ class RelationalCatalogStore:
             lambda connection: upkeep.claim_unresolved(connection, claim, limit, self._clock.now_ms() // 1000, without)
         )
 
+    async def put_off_unresolved_file(self, project_id: str, intent_id: str, claim: Claim) -> bool:
+        """See :meth:`CatalogStore.put_off_unresolved_file`."""
+        return await self._engine.write(
+            lambda connection: upkeep.put_off(connection, project_id, intent_id, claim, self._clock.now_ms() // 1000)
+        )
+
     async def claim_held_catalog_files(self, claim: Claim, limit: int, without: Collection[str] = ()) -> list[CatalogFile]:
         """See :meth:`CatalogStore.claim_held_catalog_files`. Mostly there are none, and then nothing waits for the writer."""
         now = self._clock.now_ms() // 1000

@@ -140,7 +140,7 @@ class Egress:
         try:
             async with asyncio.timeout(self._settings.egress_connect_seconds):
                 addresses = await self._lookups.of(place.host, place.port, caller)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UpstreamBusy) as error:
             if place.plain and not self._policy.names(place.host):
                 raise refused() from error
             return

@@ -52,6 +52,8 @@ class Lookups:
         try:
             await place.take(self._wait_seconds)
         except TimeoutError as error:
+            if (begun := self._running.get((host, port))) is not None:
+                return begun
             metrics.EGRESS_BUSY_CALLS.add(1)
             raise UpstreamBusy("Too many names are being looked up, or their servers do not answer. Try again.") from error
         if (host, port) in self._running:

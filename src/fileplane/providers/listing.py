@@ -88,28 +88,49 @@ class Listing:
         if self._dialect.order not in {ListOrder.ASKED, wanted}:
             other = "" if self._dialect.order is ListOrder.ANY else "use the other 'order', or "
             beyond = _beyond(self._dialect, f"they are listed in another order: {other}list", "order")
-            return page_of_whole(in_order([file async for file in self._walk(query, beyond)], query), query, limit)
+            files = [shown async for file in self._walk(query, beyond) if (shown := self._shown(file, query)) is not None]
+            return page_of_whole(in_order(files, query), query, limit)
         beyond = _beyond(self._dialect, "its list is only looked through from its beginning: list", "after")
+        page = None
         if query.after is not None and self._capabilities.paging is Paging.CURSOR:
-            found = [file async for file in _most(self._walk(query, beyond, query.after), limit + 1)]
-            if found:
-                return _page(found[:limit], has_more=len(found) > limit)
-            # Nothing follows, or the provider does not know the cursor and does not say so: the walk from the beginning tells.
-        found, passed = [], query.after is None
-        async for file in self._walk(query, beyond):
-            if passed:
-                found.append(file)
-            passed = passed or file.id == query.after
-            if len(found) > limit:
-                return _page(found[:limit], has_more=True)
-        if not passed:
+            page = await self._passed(query, limit, beyond, query.after)
+        page = page or await self._passed(query, limit, beyond, None)
+        if page is None:
             raise _unknown_cursor()
-        return _page(found, has_more=False)
+        return page
+
+    async def _passed(self, query: RemoteQuery, limit: int, beyond: FileplaneError, start: str | None) -> RemotePage | None:
+        """The page behind the query's cursor, on a walk that begins behind ``start``.
+
+        None where the walk does not come by the cursor, or nothing at all lies behind ``start``: there may be no such file then.
+        """
+        found: list[RemoteFile] = []
+        walked, passed = False, start == query.after
+        try:
+            async for file in self._walk(query, beyond, start):
+                if passed and (shown := self._shown(file, query)) is not None:
+                    found.append(shown)
+                walked, passed = True, passed or file.id == query.after
+                if len(found) > limit:
+                    return _page(found[:limit], has_more=True)
+        except UnsupportedProviderOperation as error:
+            if error is beyond and found and self._capabilities.paging is Paging.CURSOR:
+                return _page(found, has_more=True)  # the next page begins behind it, and goes as far again
+            raise
+        return _page(found, has_more=False) if passed and (walked or start is None) else None
+
+    def _shown(self, file: RemoteFile, query: RemoteQuery) -> RemoteFile | None:
+        """The file as a list of this query shows it, with the purpose that is asked for."""
+        if query.purpose is None:
+            return file
+        if file.purpose is None or not self._same_purpose(file.purpose, query.purpose):
+            return None
+        return replace(file, purpose=query.purpose)
 
     async def _walk(self, query: RemoteQuery, beyond: FileplaneError, after: str | None = None) -> AsyncIterator[RemoteFile]:
-        """Every file once, in the provider's order, or those that follow ``after`` in it. Ends when a page brings nothing new.
+        """Every file once, whatever its purpose, in the provider's order, or those that follow ``after`` in it.
 
-        Raises ``beyond`` where it would go on past the bound.
+        Ends when a page brings nothing new. Raises ``beyond`` where it would go on past the bound.
         """
         seen: set[str] = set()
         asked = self._asked(query, min(_WALK_LIMIT, self._capabilities.max_list_limit))
@@ -125,11 +146,10 @@ class Listing:
             if after in new:
                 # The server does not heed cursors, and began at the beginning.
                 raw = raw[next((place for place, file in enumerate(raw, 1) if file.id == after), 0) :]
+            elif after is not None and not number and new and await self._begins_with(new[0], query):
+                raise _unknown_cursor()  # which the server takes for none
             for file in raw:
-                if query.purpose is None:
-                    yield file
-                elif file.purpose is not None and self._same_purpose(file.purpose, query.purpose):
-                    yield replace(file, purpose=query.purpose)
+                yield file
             number += 1
             following = self._following(answer, new, number)
             if following is None:
@@ -137,6 +157,10 @@ class Listing:
             if len(seen) >= MOST_WALKED or number >= _MOST_PAGES:
                 raise beyond
             asked = {**asked, **following}
+
+    async def _begins_with(self, file_id: str, query: RemoteQuery) -> bool:
+        """Whether a file is the first of all, which follows no other one."""
+        return file_id in _ids(self._rows(await self._fetch(self._asked(query, 1)))[:1])
 
     def _following(self, answer: Any, new: list[str], number: int) -> dict[str, str] | None:
         """What the next page is asked with; None when there is none. ``new`` are the ids that this one was the first to have."""
@@ -230,15 +254,6 @@ def _page(files: list[RemoteFile], *, has_more: bool) -> RemotePage:
     """A page without files has no cursor, and so nothing after it that could be asked for."""
     has_more = has_more and bool(files)
     return RemotePage(tuple(files), has_more, files[-1].id if has_more else None)
-
-
-async def _most(files: AsyncIterator[RemoteFile], count: int) -> AsyncIterator[RemoteFile]:
-    """The first of them."""
-    async for file in files:
-        yield file
-        count -= 1
-        if not count:
-            return
 
 
 def _beyond(dialect: Dialect, why: str, param: str) -> UnsupportedProviderOperation:

@@ -14,6 +14,7 @@ from fileplane.access import Project
 from fileplane.catalog import CatalogQuery, Claim, FileReport, JobKind, NewJob, ProviderFile, UploadedFile
 from fileplane.credentials import Sharing, VirtualKey
 from fileplane.errors import FileNotFound
+from fileplane.ids import uuid7
 from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.catalog import AlreadyBound
 from fileplane.metadata.control import StillInUse
@@ -95,10 +96,16 @@ class MetadataCatalogUpkeepSuite(CatalogFixtures):
             clock.advance(1)
             began = clock.now_ms() // 1000
             [file] = await store.claim_unresolved_files(RECONCILER, 10)
+            assert (file.due_at or 0) - began == RECONCILER.seconds  # until something was tried
+            assert await store.put_off_unresolved_file(project.id, file.id, RECONCILER)
+            [file] = await store.unresolved_files(None, 10)
         assert waits == [60, 60, 120, 240, 480, 960, 1_920, 3_600, 3_600]
         again = await store.begin_catalog_delete(project.id, shared.id, "file-1", RECONCILER, SOMEBODY)
         assert (again.tries, (again.due_at or 0) - began) == (0, 60)
+        assert not await store.put_off_unresolved_file(project.id, file.id, Claim("somebody else", 60))
         assert await store.finish_catalog_delete(project.id, file.id, NOBODY)
+        for gone in (file.id, uuid7(0)):
+            assert not await store.put_off_unresolved_file(project.id, gone, RECONCILER)
 
     async def test_of_virtual_keys_that_are_left_out_nothing_is_taken_on(
         self, store: MetadataStore, project: Project, shared: VirtualKey, clock: ManualClock
@@ -257,7 +264,9 @@ class MetadataCatalogUpkeepSuite(CatalogFixtures):
         clock.advance(400)
         assert {file.id: file.unresolved_since for file in await store.claim_unresolved_files(RECONCILER, 10)} == found
         clock.advance(3_600)
-        rarely = await store.claim_unresolved_files(RECONCILER, 10)
+        for file in await store.claim_unresolved_files(RECONCILER, 10):
+            assert await store.put_off_unresolved_file(project.id, file.id, RECONCILER)
+        rarely = await store.unresolved_files(None, 10)
         assert {(file.due_at or 0) - clock.now_ms() // 1000 for file in rarely} == {3_600}
         clock.advance(-(10**6))  # as when a clock is set right: an hour is counted from the time that it says now
         back = await store.claim_unresolved_files(RECONCILER, 10)

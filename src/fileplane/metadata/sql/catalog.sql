@@ -105,6 +105,12 @@ UPDATE catalog_files SET due_at = :due_at
 WHERE project_id = :project_id AND id = :id AND claimed_by = :claimed_by AND state IN ('reserved', 'unknown', 'deleting')
 RETURNING id;
 
+-- name: put_off
+-- An attempt that came to nothing; nothing is returned when the claim is somebody else's, or nothing is left to resolve.
+UPDATE catalog_files SET due_at = :due_at, tries = tries + 1
+WHERE project_id = :project_id AND id = :id AND claimed_by = :claimed_by AND state IN ('reserved', 'unknown', 'deleting')
+RETURNING id;
+
 -- name: begin_delete
 -- Callers see it no longer; again for a deletion that was not finished.
 UPDATE catalog_files SET state = 'deleting', claimed_by = :claimed_by, due_at = :due_at, tries = 0 WHERE project_id = :project_id AND id = :id;
@@ -184,7 +190,7 @@ WHERE state IN ('reserved', 'unknown', 'deleting') AND due_at > :above AND due_a
 -- name: claim
 -- Takes on one file. Whoever sent one that is not bound yet has not been heard of since its claim has run out.
 UPDATE catalog_files
-SET claimed_by = :claimed_by, due_at = :due_at, tries = tries + 1,
+SET claimed_by = :claimed_by, due_at = :due_at,
     unresolved_since = CASE WHEN state IN ('reserved', 'unknown') AND (unresolved_since IS NULL OR unresolved_since > :now) THEN :now
                             ELSE unresolved_since END
 WHERE project_id = :project_id AND id = :id;

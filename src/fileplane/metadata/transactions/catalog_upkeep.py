@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from fileplane.catalog import CatalogFile, Claim, FileState
+from fileplane.metadata.catalog import IntentNotFound
 from fileplane.metadata.engine import Connection
 from fileplane.metadata.transactions import catalog_files as files
 from fileplane.metadata.transactions import catalog_rows as rows
@@ -50,17 +51,26 @@ def claim_unresolved(connection: Connection, claim: Claim, limit: int, now: int,
 
 
 def _claimed(connection: Connection, file: CatalogFile, claim: Claim, now: int) -> CatalogFile:
-    """What fails again and again is taken on ever more rarely: what keeps a provider away may last for days, and what cannot be found out
-    here waits for an operator.
-    """  # noqa: D205 - one sentence
+    connection.execute(SQL["claim"], {"project_id": file.project_id, "id": file.id, "now": now} | rows.claimed(claim, now))
+    return rows.intent(connection, file.project_id, file.id)
+
+
+def put_off(connection: Connection, project_id: str, intent_id: str, claim: Claim, now: int) -> bool:
+    """See :meth:`CatalogStore.put_off_unresolved_file`.
+
+    What keeps a provider away may last for days, and what cannot be found out here waits for an operator.
+    """
+    try:
+        file = rows.intent(connection, project_id, intent_id)
+    except IntentNotFound:
+        return False
     seconds = claim.seconds
     if file.state is FileState.DELETING:
         seconds = max(seconds, min(seconds << min(file.tries, _MOST_DOUBLINGS), LONGEST_REST_SECONDS))
     elif file.unresolved_since is not None and now - file.unresolved_since >= LONGEST_REST_SECONDS:
         seconds = max(seconds, LONGEST_REST_SECONDS)
-    values = rows.claimed(Claim(claim.holder, seconds), now)
-    connection.execute(SQL["claim"], {"project_id": file.project_id, "id": file.id, "now": now} | values)
-    return rows.intent(connection, file.project_id, file.id)
+    values = {"project_id": project_id, "id": intent_id} | rows.claimed(Claim(claim.holder, seconds), now)
+    return connection.execute(SQL["put_off"], values).fetchone() is not None
 
 
 def is_held_too_long(connection: Connection, now: int, without: Collection[str] = ()) -> bool:
