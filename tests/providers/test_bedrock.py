@@ -7,7 +7,9 @@ from typing import ClassVar
 
 import pytest
 
+from fileplane.clock import SystemClock
 from fileplane.errors import UpstreamAnswerInvalid
+from fileplane.providers import bedrock_objects
 from fileplane.testing.fake_provider import Fault
 from fileplane.testing.fake_provider.s3 import BUCKET, S3Api
 from fileplane.testing.fake_provider.wire import RecordedRequest
@@ -25,6 +27,16 @@ def s3_of(world: World) -> S3Api:
     return world.fake.own_api
 
 
+class ClockOf(SystemClock):
+    """As far ahead as the fake's: keys tell the time of this machine, which may be set back between two uploads."""
+
+    def __init__(self, world: World) -> None:
+        self._accounts = world.fake.accounts
+
+    def now_ms(self) -> int:
+        return super().now_ms() + int(self._accounts.ahead_seconds * 1_000)
+
+
 class TestBedrock(ProviderSuite, ProviderFaultsSuite, ProviderTransfersSuite):
     flavour = "bedrock"
     fields: ClassVar[Mapping[str, str]] = FIELDS
@@ -33,6 +45,10 @@ class TestBedrock(ProviderSuite, ProviderFaultsSuite, ProviderTransfersSuite):
     speechless = frozenset({"get", "delete"})
     gives_ids = False
     operation_with_the_file = "upload.part"
+
+    @pytest.fixture(autouse=True)
+    def one_clock(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(bedrock_objects, "_clock", ClockOf(world))
 
     def requests_with_the_file(self, world: World) -> list[RecordedRequest]:
         return [request for request in world.fake.requests if request.operation in {"upload", "upload.part"}]
