@@ -40,7 +40,8 @@ class ProviderUploadsSuite:
 
     @pytest.fixture
     async def impatient_world(self) -> AsyncIterator[World]:
-        async with new_world(self.flavour, self.fields, egress_first_byte_seconds=0.3, egress_idle_seconds=0.3) as world:
+        deadlines: dict[str, Any] = {"egress_connect_seconds": 0.3, "egress_first_byte_seconds": 0.3, "egress_idle_seconds": 0.3}
+        async with new_world(self.flavour, self.fields, **deadlines) as world:
             yield world
 
     async def test_parts_in_any_order_become_one_file_in_the_order_of_the_completion(self, world: World) -> None:
