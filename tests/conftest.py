@@ -75,8 +75,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more process than processors: while a test of faults or deadlines waits for a server, another has something to compute."""
-    return (os.cpu_count() or 1) + 1
+    """Two more processes than processors: while tests of faults or deadlines wait for a server, others have something to compute."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.fixture(scope="session")

@@ -287,7 +287,7 @@ async def test_snapshots_keep_what_they_name_and_nothing_else_is_kept(store: InP
 
 
 SEED = 30
-ROUNDS = [4, pytest.param(12, marks=pytest.mark.full)]
+ROUNDS = [3, pytest.param(12, marks=pytest.mark.full)]
 """The store grows with each, and with it what each one takes: the last of twelve take minutes."""
 CLIENTS = 3
 FEWEST_COLLECTED = 20

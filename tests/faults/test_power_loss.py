@@ -51,7 +51,9 @@ def machine_with(directory: Path, kind: str, *, blobs_alone: bool = False) -> It
             kill_at_once(machine.server)
 
 
-@pytest.mark.parametrize("blobs_alone", [False, True], ids=["one disk", "the blobs on a disk of their own"])
+@pytest.mark.parametrize(
+    "blobs_alone", [False, pytest.param(True, marks=pytest.mark.full)], ids=["one disk", "the blobs on a disk of their own"]
+)
 @EACH_FILE_SYSTEM
 def test_a_file_is_there_although_the_power_went_the_instant_it_was_answered(tmp_path: Path, kind: str, *, blobs_alone: bool):
     acknowledged: dict[str, bytes] = {}

@@ -52,7 +52,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-FEW, MANY = 15, 500
+FEW, MANY = 25, 500
 # What only providers have is held against the document by every call of tests/support/jobs.py.
 # What tus has is more than a document can say; the answers of tests/http/test_tus.py are held against it, too.
 PROVIDED = [
