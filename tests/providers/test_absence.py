@@ -53,6 +53,8 @@ from fileplane.providers.refusals import says_nothing_is_there
         "FileNotFoundError: file-1",
         "Requested file does not exist in this account",
         "Invalid file id: no such file",
+        "The file, file-1, was not found",
+        "The file is not yours or does not exist",
     ],
 )
 def test_a_thing_that_is_said_not_to_exist_is_taken_for_gone(words: str):
@@ -93,6 +95,10 @@ def test_a_thing_that_is_said_not_to_exist_is_taken_for_gone(words: str):
         "No Project matches the given query.",
         "No route for file-1 found",
         "Invalid token: user of file deleted",
+        "Error while handling file file-1: worker not found",
+        "The file file-1 is there, but its shard was not found",
+        "Reading file file-1 failed because the backend could not be found",
+        "File file-1 cannot be read, upstream does not exist",
     ],
 )
 def test_what_is_said_of_anything_else_says_nothing_of_the_thing(words: str):

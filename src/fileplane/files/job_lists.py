@@ -16,9 +16,10 @@ from fileplane.catalog import Job, JobKind, JobQuery
 from fileplane.errors import FileplaneError, InvalidValue, JobUnknown, StorageUnavailable, UnsupportedProviderOperation
 from fileplane.files.attempts import repeated
 from fileplane.files.job_documents import last_known, shown
-from fileplane.files.job_refreshing import DEADLINE_SECONDS, JobRefresher, together
+from fileplane.files.job_refreshing import DEADLINE_SECONDS, JobRefresher
 from fileplane.files.remote_route import RemoteRoute, RemoteTarget, Trace
 from fileplane.files.stitched_lists import Page, Section, asked_for, asked_for_each, same_account, stitched
+from fileplane.files.together import together
 from fileplane.metadata.base import CursorNotFound, MetadataStore
 from fileplane.model import Origin
 from fileplane.providers.remote_ids import is_remote_id

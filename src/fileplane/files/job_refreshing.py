@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from fileplane.catalog import CatalogFile, Job, JobState, ProviderFile
 from fileplane.errors import FileplaneError, JobUnknown, StorageUnavailable, UpstreamAnswerInvalid
@@ -14,6 +13,7 @@ from fileplane.files.attempts import repeated
 from fileplane.files.job_documents import report_of
 from fileplane.files.remote_route import RemoteTarget, Trace
 from fileplane.files.remote_shapes import status_word
+from fileplane.files.together import together
 from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.catalog import JobNotFound
 from fileplane.model import Origin
@@ -22,12 +22,10 @@ from fileplane.providers.remote_jobs import JobResult, RemoteJob
 
 DEADLINE_SECONDS: Final = 10.0
 """For asking about the jobs that hold a file, and about those of one page, together."""
-_AT_ONCE: Final = 8
+_MOST_JOBS: Final = 8
 _DESCRIBING_SECONDS: Final = 5.0
 _MOST_DESCRIBED: Final = 16
 
-A = TypeVar("A")
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -83,7 +81,7 @@ class JobRefresher:
             _log.info("the jobs that hold %s were not all asked about in time", file.id)
 
     async def _all_ended(self, target: RemoteTarget, file: CatalogFile, name: str, origin: Origin) -> bool:
-        jobs = await self._metadata.jobs_holding(file.project_id, file.virtual_key_id, name, _AT_ONCE)
+        jobs = await self._metadata.jobs_holding(file.project_id, file.virtual_key_id, name, _MOST_JOBS)
         if not jobs or any(job.state is not JobState.ACTIVE for job in jobs):
             return False
         # The trace tells of the deletion itself.
@@ -130,20 +128,3 @@ async def described(target: RemoteTarget, job: Job | None, remote: RemoteJob) ->
 
     found = await together(describe, new)
     return {file.provider_file_id: file for file in found if file is not None}
-
-
-async def together(work: Callable[[A], Awaitable[T]], over: Sequence[A]) -> list[T]:
-    """The results of ``work`` in order, of a few at a time. The first failure ends the others and is raised."""
-    places = asyncio.Semaphore(_AT_ONCE)
-
-    async def within(one: A) -> T:
-        async with places:
-            return await work(one)
-
-    tasks = [asyncio.ensure_future(within(one)) for one in over]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -10,12 +10,13 @@ from typing import Final
 from fileplane.catalog import CatalogFile, Claim, FileState, UploadedFile
 from fileplane.clock import Clock
 from fileplane.errors import FileNotFound, FileplaneError, ProviderRefused, UnsupportedProviderOperation
-from fileplane.files.job_refreshing import JobRefresher, together
+from fileplane.files.job_refreshing import JobRefresher
 from fileplane.files.known_bytes import Known
 from fileplane.files.reconciling_apart import each_apart
 from fileplane.files.reconciling_jobs import JobReconciler
 from fileplane.files.remote_route import RemoteTarget
 from fileplane.files.remote_shapes import status_word
+from fileplane.files.together import together
 from fileplane.ids import new_holder
 from fileplane.metadata.base import MetadataStore
 from fileplane.metadata.catalog import AlreadyBound, IntentNotFound

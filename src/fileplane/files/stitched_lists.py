@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from fileplane.errors import FileplaneError, InvalidValue, ProviderRefused, StorageUnavailable, UnsupportedProviderOperation
-from fileplane.files.job_refreshing import together
 from fileplane.files.remote_route import RemoteTarget
+from fileplane.files.together import together
 
 Row = TypeVar("Row")
 

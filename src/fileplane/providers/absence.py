@@ -49,6 +49,14 @@ _SAYS_OF: Final = re.compile(
 _BESIDE: Final = re.compile(r"(?P<before>\bunknown)\b | \bexpired\b", re.IGNORECASE | re.VERBOSE)
 """What says so only of the very next word, or of the one before it: there are unknown errors, and expired credentials."""
 _BETWEEN: Final = re.compile(r"""[\s'"`:(]*""")
+_BREAKS_OFF: Final = re.compile(
+    r"""
+    [:,]\s+(?!(?:was|were|is|does|did|could|can|cannot|has|have|no|not)\b)
+    | \b(?:and|but|or|because|since|while|as)\s(?!(?:it|was|is|does|may|might|could|has)\b)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Between a noun and what is said not to exist: what follows is about something else, of which no list here may know the name."""
 _SENTENCE: Final = re.compile(r"[.!?;]\s|[\u3002\uff01\uff1f\uff1b]")
 _MATCHES: Final = re.compile(r"\bno\s(\w+)(?=\smatches\sthe\sgiven\squery)", re.IGNORECASE)
 """What Django says of a model's row, https://docs.djangoproject.com/en/stable/topics/http/shortcuts/#get-object-or-404."""
@@ -113,7 +121,8 @@ def _says_absent(sentence: str, nouns: re.Pattern[str]) -> bool:
 def _subjects(sentence: str, named: list[_Noun]) -> Iterator[_Noun | None]:
     """What is said not to exist, each time that a sentence says so of anything."""
     for said in _SAID_OF.finditer(sentence):
-        yield _last_before(named, said.start())
+        noun = _last_before(named, said.start())
+        yield None if noun is None or _BREAKS_OFF.search(sentence, noun.end, said.start()) else noun
     for said in _SAYS_OF.finditer(sentence):
         yield _first_behind(named, said.end())
     for said in _BESIDE.finditer(sentence):
