@@ -47,8 +47,9 @@ class Bash:
         os.write(self._terminal, line.encode() + b"\t")
         os.write(self._terminal, b"#end")
         shown = self._until("#end").removesuffix("#end")
-        os.write(self._terminal, b"\x15\n")
-        self._until("ready> ")
+        # The prompt is drawn again as the line is taken back; only behind an output it is that of the next line.
+        os.write(self._terminal, b"\x15echo over\n")
+        self._until("\nover\r\nready> ")
         return shown.rpartition("ready> ")[2]
 
     def close(self) -> None:
