@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -119,6 +120,46 @@ def test_a_deletion_that_is_sent_again_as_its_failure_asks_for_succeeds(
     assert project.client.delete(f"/files/{file_id}", headers=headers).json() == {"id": file_id, "object": "file", "deleted": True}
     assert project.fake.files(project.credential) == []
     assert_openai_error(project.client.delete(f"/files/{file_id}", headers=headers), 404, None, param="id")
+
+
+def actions_about(project: Project, file_id: str) -> list[str]:
+    records = project.client.get("/audit-logs", params={"resource_id": file_id}).json()["records"]
+    return [one["action"] for one in reversed(records)]
+
+
+@pytest.mark.parametrize("asked", [{}, {"x-portkey-config": '{"retry": {"attempts": 1, "on_status_codes": [409]}}'}])
+def test_a_deletion_that_the_provider_says_it_has_not_made_leaves_the_file_as_it_was(
+    project: Project, headers: dict[str, str], asked: dict[str, str]
+) -> None:
+    file_id = uploaded(project.upload(headers, b"kept"))
+    project.fake.plan("refuse", "delete", status=200, body={"id": file_id, "object": "file", "deleted": False}, times=2)
+    refused = project.client.delete(f"/files/{file_id}", headers=headers | asked)
+    assert_openai_error(refused, 409, "file_not_deleted", definitive=True)
+    assert project.client.get(f"/files/{file_id}/content", headers=headers).content == b"kept"
+    assert project.client.get("/files", headers=headers).json()["total"] == 1
+    assert actions_about(project, file_id) == ["create", "delete", "cancel_delete"]
+
+
+def test_a_deletion_of_unknown_outcome_says_that_it_is_gone_on_with(project: Project, headers: dict[str, str]) -> None:
+    file_id = uploaded(project.upload(headers))
+    project.fake.plan("refuse", "delete", status=503, body={"error": {"message": "Overloaded."}})
+    said = project.client.delete(f"/files/{file_id}", headers=headers).json()["error"]["message"]
+    assert said.startswith("openai: Overloaded. The file is not served any more, and its deletion is gone on with here")
+    assert actions_about(project, file_id) == ["create", "delete"]
+    assert project.client.delete(f"/files/{file_id}", headers=headers).json()["deleted"]
+    assert actions_about(project, file_id) == ["create", "delete", "confirm_delete"]
+
+
+def test_of_several_deletions_of_a_file_at_once_one_has_deleted_it(project: Project, headers: dict[str, str]) -> None:
+    file_id = uploaded(project.upload(headers))
+    project.fake.plan("drip", "delete", bytes_per_second=100, times=4)
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(lambda _: project.client.delete(f"/files/{file_id}", headers=headers), range(4)))
+    assert len(project.fake.requests("delete")) > 1, "they were not at once"
+    others = sorted(answers, key=lambda answer: answer.status_code)
+    assert others.pop(0).json() == {"id": file_id, "object": "file", "deleted": True}
+    for other in others:
+        assert_openai_error(other, 404, None, param="id")
 
 
 def test_what_another_project_is_deleting_is_nothing_to_delete(project: Project, neighbour: Project, headers: dict[str, str]) -> None:

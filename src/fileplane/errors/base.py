@@ -23,6 +23,11 @@ class FileplaneError(Exception):
         super().__init__(self.message)
         self.headers: dict[str, str] = dict(headers or {})
 
+    def add(self, sentence: str) -> None:
+        """Says more, for whoever knows more than the place where it was raised: what the failure leaves behind, say."""
+        self.message = f"{self.message} {sentence}"
+        self.args = (self.message,)
+
 
 def _encodable(text: str) -> str:
     """Callers' own words stand in messages, and may hold halves of surrogate pairs, which no encoding has."""

@@ -49,6 +49,10 @@ from fileplane.settings import Settings
 _CLIENT_ERRORS: Final = range(400, 500)
 _NEVER_SENT: Final = (InvalidRequest, CredentialUnavailable, UnsupportedProviderOperation)
 _NOT_SENT_THIS_TIME: Final = (UpstreamBusy, UpstreamSuspended)
+_GONE_ON_WITH: Final = (
+    "The file is not served any more, and its deletion is gone on with here until the provider confirms or refuses it. "
+    "Delete it again to be told."
+)
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -195,6 +199,7 @@ class RemoteFiles:
     async def delete(self, route: RemoteRoute, principal: Principal, file_id: str, origin: Origin) -> None:
         """Deletes a file at its provider, for good.
 
+        Of several deletions of one file at once, one succeeds. One that fails without a refusal is gone on with by whoever reconciles.
         Raises :class:`~fileplane.errors.FileNotFound` and, while a job uses it, :class:`~fileplane.errors.FileInUse`.
         """
         try:
@@ -218,12 +223,17 @@ class RemoteFiles:
         except FileplaneError as error:
             if _surely_kept(error, target):
                 await self._still_there(intent, origin)
+            else:
+                error.add(_GONE_ON_WITH)
             raise
         try:
-            await self._metadata.finish_catalog_delete(principal.project_id, intent.id, origin)
+            finished = await self._metadata.finish_catalog_delete(principal.project_id, intent.id, origin)
         except (IntentNotFound, StorageUnavailable) as error:
             # It is gone, and callers see it no longer; whoever reconciles finds that out too.
             _log.warning("the end of a deletion could not be recorded, and is found out later: %s", error, exc_info=error)
+        else:
+            if not finished:
+                raise FileNotFound(file_id)
 
     async def list(self, route: RemoteRoute, principal: Principal, query: RemoteListQuery) -> RemoteList:
         """One page: of the catalog, of a provider, or of several of them one after another. Raises InvalidValue for an unknown cursor."""

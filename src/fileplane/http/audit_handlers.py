@@ -48,7 +48,7 @@ def audit_parameters(_: Settings) -> tuple[Parameter, ...]:
         Parameter("user_type", "Who made the change. Here it is always an API key.", {"type": "string", "enum": ["user", "api_key"]}),
         Parameter(
             "response_status_code",
-            "What the call was answered with. Only changes that happened are recorded: always 200.",
+            "Of the change, not of the whole call: only changes that happened are recorded, so always 200.",
             {"type": "integer", "minimum": 100, "maximum": 599},
         ),
         Parameter("resource_type", "Only changes of this kind of thing, such as `files`.", _TEXT),

@@ -152,7 +152,12 @@ class OpenAIShaped(OpenAIJobs, OpenAIUploads):
             await check_found(target, dialect, access, response, FileNotFound, file_id)
             answer = await answer_of(target, access, response, MOST_ANSWER_BYTES)
         if isinstance(answer, dict) and answer.get("deleted") is False:
-            raise UpstreamAnswerInvalid("The provider says that it has not deleted the file.")
+            raise ProviderRefused(
+                "The provider says that it has not deleted the file, which is there as before.",
+                status=409,
+                type="invalid_request_error",
+                code="file_not_deleted",
+            )
 
     async def _existing(
         self, target: Target, dialect: Dialect, upload: RemoteUpload, size: int, file_id: str | None, refusal: ProviderRefused
