@@ -106,9 +106,29 @@ def test_a_file_that_looks_like_the_end_of_its_form_arrives_whole(project: Proje
     _assert_arrived(project, request, content)
 
 
-def test_a_field_after_the_file_leaves_nothing_at_the_provider(project: Project, fake: Fake) -> None:
-    field = f'\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name="expires_after[seconds]"\r\n\r\n3600'.encode()
-    answer = send(project, project.own, HEAD + CONTENT + field + CLOSING + b"\r\n")
+def _field(name: str, value: str) -> bytes:
+    return f'\r\n--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}'.encode()
+
+
+EXPIRY = _field("expires_after[anchor]", "created_at") + _field("expires_after[seconds]", "3600")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("size", [0, 1, 200_000, 256 * 1024 - len(HEAD + EXPIRY + CLOSING)])
+def test_a_small_form_may_have_its_fields_in_any_order(project: Project, fake: Fake, *, size: int, chunked: bool) -> None:
+    whole, content = HEAD + CONTENT[:size] + EXPIRY + CLOSING, CONTENT[:size]
+    answer = send(project, project.own, iter([whole]) if chunked else whole)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["expires_at"] == answer.json()["created_at"] + 3600
+    [request] = fake.requests("upload")
+    assert int(request["headers"]["content-length"]) == request["body_bytes"], "a form that is had whole has a length"
+    _assert_arrived(project, request, content)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_field_after_the_file_leaves_nothing_at_the_provider(project: Project, fake: Fake, *, chunked: bool) -> None:
+    whole = HEAD + CONTENT + _field("expires_after[seconds]", "3600") + CLOSING + b"\r\n"
+    answer = send(project, project.own, iter([whole]) if chunked else whole)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "expires_after[seconds]")
     assert [request["body_complete"] for request in fake.requests("upload")] == [False]
     assert fake.files(project.credential) == []

@@ -294,6 +294,13 @@ async def test_what_a_source_takes_its_time_for_is_not_held_against_the_provider
     assert fake.requests[0].body_bytes == 9
 
 
+async def test_the_wait_for_an_answer_begins_once_there_is_a_connection(fake: FakeProvider):
+    fake.plan(Fault("hang_before"))
+    async with new_egress(egress_first_byte_seconds=0.3, egress_connect_seconds=600) as egress, asyncio.timeout(60):
+        with pytest.raises(UpstreamTimeout):
+            await get(egress, f"{fake.base_url}/files")
+
+
 async def test_connections_are_bounded_and_those_that_wait_are_served(fake: FakeProvider):
     async with new_egress(egress_connections=8) as egress:
         answers = await asyncio.gather(*[get(egress, f"{fake.base_url}/files") for _ in range(30)])

@@ -216,16 +216,7 @@ class RemoteFiles:
                     f"{target.provider.name} cannot delete files through this API.", param="x-portkey-provider"
                 )
             intent = await self._deleting(target, row, file_id, origin)
-        try:
-            await repeated(target, lambda one: one.provider.delete(one.target, file_id), route.trace)
-        except FileNotFound:
-            _log.info("a file that is deleted was gone at %s already", target.provider.name)
-        except FileplaneError as error:
-            if _surely_kept(error, target):
-                await self._still_there(intent, origin)
-            else:
-                error.add(_GONE_ON_WITH)
-            raise
+        await self._deleted_there(target, intent, file_id, route, origin)
         try:
             finished = await self._metadata.finish_catalog_delete(principal.project_id, intent.id, origin)
         except (IntentNotFound, StorageUnavailable) as error:
@@ -286,6 +277,18 @@ class RemoteFiles:
         except FileInUse:
             await self._refresher.refresh_holders(target, row, origin)
         return await self._metadata.begin_catalog_delete(row.project_id, row.virtual_key_id, file_id, claim, origin)
+
+    async def _deleted_there(self, target: RemoteTarget, intent: CatalogFile, file_id: str, route: RemoteRoute, origin: Origin) -> None:
+        try:
+            await repeated(target, lambda one: one.provider.delete(one.target, file_id), route.trace)
+        except FileNotFound:
+            _log.info("a file that is deleted was gone at %s already", target.provider.name)
+        except FileplaneError as error:
+            if _surely_kept(error, target):
+                await self._still_there(intent, origin)
+            else:
+                error.add(_GONE_ON_WITH)
+            raise
 
     async def _unfinished(self, route: RemoteRoute, principal: Principal, file_id: str, origin: Origin) -> tuple[RemoteTarget, CatalogFile]:
         """A deletion whose end nobody knows, taken up again: whoever was told to try again must not be told that there is no such file.

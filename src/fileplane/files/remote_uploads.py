@@ -116,7 +116,7 @@ class RemoteUploads:
         # Where no key is asked for, there is no project that anything could be counted for.
         async with self._uploads.going_on(principal, received) if principal.project_id else nullcontext():
             await incoming.begin()
-            if self._goes_straight(route, incoming.form, declared_length):
+            if self._goes_straight(route, incoming.form) and not await _is_small(incoming, declared_length):
                 incoming.committed = True
                 idempotency = _idempotency(idempotency_key, incoming.form)
                 return await self._along(route, Sending(principal, origin, incoming, None, idempotency, several=False), received)
@@ -129,14 +129,13 @@ class RemoteUploads:
                 several = len(route.plan) > 1
                 return await self._along(route, Sending(principal, origin, incoming, spool, idempotency, several), received)
 
-    def _goes_straight(self, route: RemoteRoute, form: RemoteForm, declared_length: int | None) -> bool:
+    def _goes_straight(self, route: RemoteRoute, form: RemoteForm) -> bool:
         only = route.only
         if only is None or only.repeats.attempts or only.keep_copy:
             return False
-        small = declared_length is not None and declared_length <= _SMALL
         known = form.known_purpose is not None and form.known_filename is not None
         needs = only.provider.capabilities(only.target)
-        return known and not small and not needs.needs_length and not needs.needs_lines
+        return known and not needs.needs_length and not needs.needs_lines
 
     def _check_spooled(self, size: int) -> None:
         """A provider without a limit must not make anybody's upload fill this server's disk."""
@@ -297,6 +296,12 @@ class RemoteUploads:
         self._concluding.add(task)
         task.add_done_callback(self._concluding.discard)
         return task
+
+
+async def _is_small(incoming: Incoming, declared_length: int | None) -> bool:
+    if declared_length is not None:
+        return declared_length <= _SMALL
+    return await incoming.ends_within(_SMALL)
 
 
 def _idempotency(key: str | None, form: RemoteForm) -> Idempotency | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -25,6 +26,8 @@ class Incoming:
     def __init__(self, events: AsyncIterator[UploadEvent], form: RemoteForm, passage: Passage) -> None:
         self._events = aiter(events)
         self._passage = passage
+        self._pieces = self._read()
+        self._ahead: deque[bytes] = deque()
         self._hash = hashlib.sha256()
         self.form = form
         self.size = 0
@@ -50,8 +53,22 @@ class Incoming:
             await self._passage.take(0)
         self.form.require_complete()
 
+    async def ends_within(self, size: int) -> bool:
+        """Whether the whole form comes with at most so many bytes of the file, of which one piece more at most is read for that."""
+        async for piece in self._pieces:
+            self._ahead.append(piece)
+            if self.size > size:
+                return False
+        return True
+
     async def content(self) -> AsyncIterator[bytes]:
         """The file's bytes. Ends when the whole form has come and is in order."""
+        while self._ahead:
+            yield self._ahead.popleft()
+        async for piece in self._pieces:
+            yield piece
+
+    async def _read(self) -> AsyncIterator[bytes]:
         async for event in self._events:
             if isinstance(event, bytes):
                 self.size += len(event)
@@ -61,7 +78,7 @@ class Incoming:
             elif isinstance(event, FormField):
                 if self.committed:
                     raise InvalidValue(
-                        f"'{event.name[:80]}' came after the file, which is passed on as it comes. Send the file last.",
+                        f"'{event.name[:80]}' came after the file, which is passed on as it comes. Send the file's part last.",
                         param=event.name[:80],
                     )
                 self.form.take_field(event)

@@ -164,6 +164,7 @@ class Egress:
             headers["Content-Length"] = str(body.length)
         watch = Watch(settings, head_by)
         session = self._sessions.get(plain=place.plain, alone=request.method not in _SAFE_METHODS)
+        wire.on_connected = watch.has_connected
         token = WIRE.set(wire)
         try:
             async with watch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -35,9 +35,12 @@ class Wire:
     idle: IdleConnections
     transports: list[asyncio.WriteTransport] = field(default_factory=list)
     """Those that the call was sent over."""
+    on_connected: Callable[[], None] = lambda: None
+    """Called once there is a connection, before anything is sent over it."""
 
     def sent_over(self, transport: asyncio.WriteTransport) -> None:
         """The call has this connection now."""
+        self.on_connected()
         self.transports.append(transport)
         self.idle.take(transport, self)
 

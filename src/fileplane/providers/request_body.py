@@ -27,6 +27,10 @@ class Watch:
         self._active = False
         await self._scope.__aexit__(*error)  # type: ignore[arg-type]  # what a with statement gives is passed on as it is
 
+    def has_connected(self) -> None:
+        """The head goes out, and all there is to a request without a body."""
+        self.has_ended()
+
     def waits_for_source(self) -> None:
         """For the caller's own bytes, whose deadlines are not ours."""
         self._reschedule(self._ends_at)
@@ -36,7 +40,7 @@ class Watch:
         self._reschedule(self._by(self._settings.egress_idle_seconds))
 
     def has_ended(self) -> None:
-        """The whole body is given over; now the answer is waited for."""
+        """The whole request is given over; now the answer is waited for."""
         self._reschedule(self._by(self._settings.egress_first_byte_seconds))
 
     def _by(self, seconds: float) -> float:
