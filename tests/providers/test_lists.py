@@ -82,6 +82,42 @@ async def test_a_page_of_which_nothing_is_shown_is_not_the_end_of_the_list(pagin
     assert found == shown
 
 
+@pytest.mark.parametrize("paging", list(Paging))
+@pytest.mark.parametrize("order", list(ListOrder))
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("odd", [{0}, {0, 1, 2, 5, 9}, {4, 8, 9}])
+async def test_a_file_whose_id_no_call_could_name_hides_no_other(paging: Paging, order: ListOrder, limit: int, odd: set[int]):
+    rows = [{**row, "id": f"../{row['id']}"} if number in odd else row for number, row in enumerate(ROWS)]
+
+    def answer(asked: Mapping[str, str]) -> Any:
+        size = int(asked.get("limit") or asked.get("page_size") or len(rows))
+        token = asked.get("pagination_token")
+        behind = next((index + 1 for index, row in enumerate(rows) if row["id"] == asked.get("after")), int(asked.get("page", 0)) * size)
+        start = behind if token is None else int(token)
+        return {"data": rows[start : start + size], "has_more": start + size < len(rows), "total": len(rows)} | (
+            {"pagination_token": str(start + size) if start + size < len(rows) else None} if paging is Paging.TOKEN else {}
+        )
+
+    dialect = replace(CURSOR, order=order, capabilities=replace(CURSOR.capabilities, paging=paging, max_list_limit=4))
+    found: list[str] = []
+    query = RemoteQuery(limit=limit, newest_first=order is not ListOrder.OLDEST_FIRST)
+    for _ in range(12):
+        page = await listed(answer, query, dialect)
+        found += ids(page)
+        if not page.has_more:
+            break
+        query = replace(query, after=page.next_cursor)
+    assert found == [row["id"] for number, row in enumerate(ROWS) if number not in odd]
+
+
+@pytest.mark.parametrize("order", [ListOrder.ASKED, ListOrder.NEWEST_FIRST])
+async def test_a_list_that_cannot_be_gone_on_with_behind_such_files_does_not_pretend_to_end(order: ListOrder):
+    dialect = replace(CURSOR, order=order)
+    with pytest.raises(UpstreamAnswerInvalid, match="behind 3 files"):
+        await listed({"data": [{"id": f"../{number}"} for number in range(3)], "has_more": True}, RemoteQuery(limit=3), dialect)
+    assert ids(await listed({"data": [{"id": "../x"}], "has_more": False}, RemoteQuery(limit=3), dialect)) == []
+
+
 async def test_more_of_nothing_is_not_more():
     page = await listed({"data": [], "has_more": True}, RemoteQuery())
     assert (page.has_more, page.next_cursor) == (False, None)
@@ -97,9 +133,7 @@ async def test_a_file_that_is_shown_twice_is_shown_once_and_one_that_is_being_de
     assert ids(await listed({"data": rows, "has_more": False}, RemoteQuery())) == ["file-0", "file-3"]
 
 
-@pytest.mark.parametrize(
-    "answer", [None, 1, "x", [], {}, {"data": None}, {"data": {}}, {"data": [1]}, {"data": [{"id": "../x"}]}], ids=repr
-)
+@pytest.mark.parametrize("answer", [None, 1, "x", [], {}, {"data": None}, {"data": {}}, {"data": [1]}, {"data": [{"id": 1}]}], ids=repr)
 async def test_what_is_no_list_of_files_is_refused(answer: Any):
     if answer == []:
         assert ids(await listed(answer, RemoteQuery())) == []

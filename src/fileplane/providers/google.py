@@ -29,13 +29,13 @@ _HOST: Final = "https://generativelanguage.googleapis.com"
 
 
 def _read(answer: Any, now: float) -> Any:
-    """A File, with the id in the place of the name."""
+    """A File, with the id in the place of the name: an empty one, which is none that could be used, where the name has none."""
     if not isinstance(answer, dict):
         return answer
     error = answer.get("error")
-    expires_at = seconds_of(answer, "expirationTime")
+    expires_at, name = seconds_of(answer, "expirationTime"), answer.get("name")
     return {
-        "id": gemini_id(answer.get("name")),
+        "id": gemini_id(name) or ("" if isinstance(name, str) else None),
         "filename": answer.get("displayName"),
         "bytes": answer.get("sizeBytes"),
         "created_at": answer.get("createTime"),

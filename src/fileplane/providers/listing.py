@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
@@ -22,6 +23,8 @@ _MOST_PAGES: Final = 1_000
 """Of which a walk may consist, empty ones included."""
 _MOST_LEFT_AWAY: Final = 100
 """Pages in a row, of one request, of which nothing is shown."""
+
+_log = logging.getLogger(__name__)
 
 
 class Listing:
@@ -58,15 +61,20 @@ class Listing:
         for _ in range(_MOST_LEFT_AWAY):
             answer = await self._fetch(asked)
             page, rows = self._page_at_cursor(answer, query, asked), self._rows(answer)
-            behind = next(iter(_ids(rows[-1:])), asked.get("after"))
             walked += len(rows)
-            if page.files or not _says_more(answer, rows, asked) or behind in {None, asked.get("after")}:
+            if page.files or not _says_more(answer, rows, asked):
+                return page
+            # All of it was left away, such as files that are deleted; a page without files would say that nothing follows.
+            behind = next(iter(_ids(rows)[-1:]), asked.get("after"))
+            following = asked if behind is None else {**asked, "after": behind}
+            if "limit" in asked:
+                following = {**following, "limit": str(self._capabilities.max_list_limit)}
+            if following == asked or (behind == asked.get("after") and not _unusable(rows)):
+                _refuse_only_unusable(rows)
                 return page
             if walked >= MOST_WALKED:
                 break
-            # All of it was left away, such as files that are deleted; a page without files would say that nothing follows.
-            larger = {"limit": str(self._capabilities.max_list_limit)} if "limit" in asked else {}
-            asked = {**asked, **larger, "after": str(behind)}
+            asked = following
         none = f"Of the next {walked} files that {self._dialect.title} lists none is to be shown."
         raise UnsupportedProviderOperation(f"{none} List on with after={behind}.", param="after")
 
@@ -167,21 +175,24 @@ class Listing:
         paging = self._capabilities.paging
         if paging is Paging.NONE or not isinstance(answer, dict):
             return None
+        rows = self._rows(answer)
+        fresh = len(new) + _unusable(rows)
         asks, says = self._dialect.page_token
-        if says in answer and (new or not self._rows(answer)):
+        if says in answer and (fresh or not rows):
             # Google's pages may be empty and not the last.
             token = answer[says]
             return {asks: token} if isinstance(token, str) and token else None
-        if not new:
-            return None
         if paging is Paging.PAGES:
             total = answer.get("total")
             size = min(_WALK_LIMIT, self._capabilities.max_list_limit)
-            more = number * size < total if isinstance(total, int) else len(new) >= size
-            return {"page": str(number)} if more else None
-        if paging is Paging.TOKEN and answer.get("has_more") is not True:
+            more = number * size < total if isinstance(total, int) else fresh >= size
+            return {"page": str(number)} if fresh and more else None
+        if answer.get("has_more") is False or (paging is Paging.TOKEN and answer.get("has_more") is not True):
             return None
-        return None if answer.get("has_more") is False else {self._dialect.cursor_parameter: new[-1]}
+        if not new:
+            _refuse_only_unusable(rows)
+            return None
+        return {self._dialect.cursor_parameter: new[-1]}
 
     def _asked(self, query: RemoteQuery, limit: int | None) -> dict[str, str]:
         dialect, paging = self._dialect, self._capabilities.paging
@@ -208,9 +219,12 @@ class Listing:
 
     def _files(self, answer: Any, query: RemoteQuery) -> list[RemoteFile]:
         rows = self._rows(answer)
+        without = _unusable(rows)
+        if without:
+            _log.warning("%s lists %d files by ids that no call can name, which are left out", self._dialect.title, without)
         files = {
             file.id: file
-            for file in (parse_file(row, self._ours, has_status=self._dialect.has_status) for row in rows if not is_gone(row))
+            for file in (parse_file(row, self._ours, has_status=self._dialect.has_status) for row in rows if _is_shown(row))
             if query.purpose is None or file.purpose is None or self._same_purpose(file.purpose, query.purpose)
         }
         if query.purpose is not None:
@@ -225,6 +239,22 @@ class Listing:
 def _ids(rows: list[Any]) -> list[str]:
     """Of all rows, also of those that are not shown."""
     return [row["id"] for row in rows if isinstance(row, dict) and is_remote_id(row.get("id"))]
+
+
+def _unusable(rows: list[Any]) -> int:
+    """How many rows have an id that cannot stand in a path, so that no call could name the file."""
+    return sum(isinstance(row, dict) and isinstance(row.get("id"), str) and not is_remote_id(row["id"]) for row in rows)
+
+
+def _is_shown(row: Any) -> bool:
+    return not is_gone(row) and not _unusable([row])
+
+
+def _refuse_only_unusable(rows: list[Any]) -> None:
+    """Where a list cannot be gone on with behind such files, its end would be a lie."""
+    without = _unusable(rows)
+    if without:
+        raise UpstreamAnswerInvalid(f"The provider's list cannot be gone on with behind {without} files that have no usable id.")
 
 
 def _says_more(answer: Any, rows: list[Any], asked: Mapping[str, str]) -> bool:
