@@ -29,16 +29,20 @@ def ids(page: RemotePage) -> list[str]:
     return [file.id for file in page.files]
 
 
-async def test_a_server_that_does_not_heed_after_or_limit_is_paged_here():
+async def walked(answer: Any, query: RemoteQuery, dialect: Dialect = CURSOR) -> list[str]:
+    """The ids of all pages, one after another, of which there may be a dozen."""
     found: list[str] = []
-    query = RemoteQuery(limit=3)
-    while True:
-        page = await listed({"object": "list", "data": ROWS}, query)
+    for _ in range(12):
+        page = await listed(answer, query, dialect)
         found += ids(page)
         if not page.has_more:
-            break
+            return found
         query = replace(query, after=page.next_cursor)
-    assert found == [row["id"] for row in ROWS]
+    raise AssertionError("the list does not end")
+
+
+async def test_a_server_that_does_not_heed_after_or_limit_is_paged_here():
+    assert await walked({"object": "list", "data": ROWS}, RemoteQuery(limit=3)) == [row["id"] for row in ROWS]
 
 
 async def test_a_server_that_heeds_after_but_never_says_whether_there_is_more_comes_to_an_end():
@@ -46,16 +50,7 @@ async def test_a_server_that_heeds_after_but_never_says_whether_there_is_more_co
         start = next((index + 1 for index, row in enumerate(ROWS) if row["id"] == asked.get("after")), 0)
         return {"data": ROWS[start : start + int(asked["limit"])]}
 
-    found: list[str] = []
-    query = RemoteQuery(limit=5)
-    for _ in range(10):
-        page = await listed(answer, query)
-        found += ids(page)
-        if not page.has_more:
-            break
-        query = replace(query, after=page.next_cursor)
-    assert not page.has_more
-    assert found == [row["id"] for row in ROWS]
+    assert await walked(answer, RemoteQuery(limit=5)) == [row["id"] for row in ROWS]
 
 
 @pytest.mark.parametrize("paging", [Paging.CURSOR, Paging.PAGES])
@@ -71,15 +66,7 @@ async def test_a_page_of_which_nothing_is_shown_is_not_the_end_of_the_list(pagin
         return {"data": rows[start : start + size]} | ({"has_more": start + size < len(rows), "total": len(rows)} if says else {})
 
     dialect = replace(CURSOR, order=order, capabilities=replace(CURSOR.capabilities, paging=paging, max_list_limit=2))
-    found: list[str] = []
-    query = RemoteQuery(limit=2, newest_first=order is not ListOrder.OLDEST_FIRST)
-    for _ in range(10):
-        page = await listed(answer, query, dialect)
-        found += ids(page)
-        if not page.has_more:
-            break
-        query = replace(query, after=page.next_cursor)
-    assert found == shown
+    assert await walked(answer, RemoteQuery(limit=2, newest_first=order is not ListOrder.OLDEST_FIRST), dialect) == shown
 
 
 @pytest.mark.parametrize("paging", list(Paging))
@@ -99,15 +86,9 @@ async def test_a_file_whose_id_no_call_could_name_hides_no_other(paging: Paging,
         )
 
     dialect = replace(CURSOR, order=order, capabilities=replace(CURSOR.capabilities, paging=paging, max_list_limit=4))
-    found: list[str] = []
-    query = RemoteQuery(limit=limit, newest_first=order is not ListOrder.OLDEST_FIRST)
-    for _ in range(12):
-        page = await listed(answer, query, dialect)
-        found += ids(page)
-        if not page.has_more:
-            break
-        query = replace(query, after=page.next_cursor)
-    assert found == [row["id"] for number, row in enumerate(ROWS) if number not in odd]
+    assert await walked(answer, RemoteQuery(limit=limit, newest_first=order is not ListOrder.OLDEST_FIRST), dialect) == [
+        row["id"] for number, row in enumerate(ROWS) if number not in odd
+    ]
 
 
 @pytest.mark.parametrize("order", [ListOrder.ASKED, ListOrder.NEWEST_FIRST])
