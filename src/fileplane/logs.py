@@ -121,6 +121,19 @@ class JsonHandler(logging.Handler):
         write_line(record.levelname.lower(), record.getMessage(), values)
 
 
+class NotToldYet(logging.Filter):
+    """Keeps out the tracebacks of one exception, which is of what has a line already."""
+
+    def __init__(self, told: str) -> None:
+        """``told`` is the name of the exception's class."""
+        super().__init__()
+        self._told = told
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """By the last line of the traceback, which the HTTP server has made a text of."""
+        return not record.getMessage().rpartition("\n")[2].startswith(self._told)
+
+
 def configure_logging(level: str) -> None:
     """Sends every logger's records to standard error, from ``level`` upward; the chatty libraries only their warnings."""
     global _threshold  # noqa: PLW0603 - one process has one log

@@ -25,6 +25,7 @@ from granian.http import HTTP1Settings
 
 from fileplane.addresses import parse_address
 from fileplane.data_directory import FirstStart, ServerLock, StartRefused, prepare_data_directory
+from fileplane.errors import AnswerBrokenOff
 from fileplane.logs import configure_logging
 from fileplane.metrics import stop_metrics
 from fileplane.metrics_directory import metrics_directory, remove_metrics_directory
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 _LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"fileplane": {"class": "fileplane.logs.JsonHandler"}},
+    "filters": {"not_told_yet": {"()": "fileplane.logs.NotToldYet", "told": AnswerBrokenOff.__name__}},
+    "handlers": {"fileplane": {"class": "fileplane.logs.JsonHandler", "filters": ["not_told_yet"]}},
     "loggers": {"_granian": {"level": "WARNING", "handlers": ["fileplane"], "propagate": False}},
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from fileplane.errors import StorageIntegrityError
+from fileplane.errors import AnswerBrokenOff
 from fileplane.testing.faults import Pauses, Plan
 from support.database import run_sql
 from support.expect import assert_file, assert_openai_error
@@ -176,7 +176,7 @@ async def test_a_blob_that_ends_early_is_never_a_short_success(tmp_path: Path):
         await pause.reached.wait()
         os.truncate(tmp_path / "data" / "blobs" / file.blob_key, 2 * MIB)
         pause.resume.set()
-        with pytest.raises(StorageIntegrityError):
+        with pytest.raises(AnswerBrokenOff):
             await reading
 
 

@@ -7,12 +7,14 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
 import httpx2
 import pytest
 
 from gateway.conftest import Fake, Project
 from support.part_uploads import complete, created, sent
+from support.server_log import access_line, log_lines
 
 MIB = 1 << 20
 SIZE = 300 * MIB
@@ -56,6 +58,23 @@ def test_a_download_that_breaks_off_is_never_taken_for_whole(project: Project, f
     fake.plan("close_response_at", "content", at=MIB // 2)
     with pytest.raises(httpx2.RemoteProtocolError):
         project.client.get(f"/files/{file_id}/content", headers=project.own)
+
+
+def test_a_provider_that_breaks_a_download_off_is_one_warning_in_the_log(project: Project, fake: Fake) -> None:
+    file_id = project.upload(project.own, os.urandom(MIB), "a.bin", purpose="user_data").json()["id"]
+    before, names = len(project.server.log), [f"broken-{uuid4().hex}" for _ in range(5)]
+    for name in names:
+        fake.plan("close_response_at", "content", at=MIB // 2)
+        with pytest.raises(httpx2.RemoteProtocolError):
+            project.client.get(f"/files/{file_id}/content", headers=project.own | {"x-request-id": name})
+        access_line(project.server, name)
+    for name in names:
+        lines = [line for line in log_lines(project.server) if line.get("request_id") == name]
+        assert [(line["level"], line["event"]) for line in lines] == [
+            ("warning", "the answer was broken off: openai: The connection to the provider broke. Try again."),
+            ("info", "request"),
+        ]
+    assert "Traceback" not in project.server.log[before:], "of what the log is told already"
 
 
 def test_large_files_cost_no_memory(project: Project) -> None:

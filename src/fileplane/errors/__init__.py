@@ -73,7 +73,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fileplane.errors.base import ClientDisconnected, FileplaneError
+from fileplane.errors.base import AnswerBrokenOff, ClientDisconnected, FileplaneError
 from fileplane.errors.callers import (
     AuthenticationFailed,
     BeyondOwnRights,
@@ -145,6 +145,7 @@ from fileplane.errors.upstream import (
 
 __all__ = [
     "AboveMaximum",
+    "AnswerBrokenOff",
     "AuthenticationFailed",
     "BelowMinimum",
     "BeyondOwnRights",

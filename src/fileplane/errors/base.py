@@ -34,5 +34,9 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+class AnswerBrokenOff(Exception):
+    """An answer that had begun could not be completed. Tells the server to end the connection, once the log has been told of the cause."""
+
+
 class ClientDisconnected(Exception):
     """The caller left, or stopped taking what it is sent. Nobody is there to be told, so this is no FileplaneError."""

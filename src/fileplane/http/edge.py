@@ -80,11 +80,9 @@ class Edge:
                 with suppress(Exception):
                     await exchange.fail(MalformedForm("The request body broke off. Send the whole form."))
             exchange.status = _CLIENT_LEFT
-        except Exception as error:  # noqa: BLE001 - the caller is told of every failure, and the log has it whole
+        except Exception:  # noqa: BLE001 - the caller is told of every failure, and the log has it whole
             _log.exception("unhandled failure")
-            await exchange.fail(
-                InternalError("The server failed to answer. The operator finds the cause in the log, by the request id."), error
-            )
+            await exchange.fail(InternalError("The server failed to answer. The operator finds the cause in the log, by the request id."))
 
     def _access(self, exchange: Exchange) -> dict[str, Any]:
         scope = exchange.scope

@@ -10,7 +10,7 @@ from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
 
-from fileplane.errors import FileplaneError, RequestTimeout
+from fileplane.errors import AnswerBrokenOff, FileplaneError, RequestTimeout
 from fileplane.http.content import PATHSEND
 from fileplane.http.responses import error_response
 from fileplane.ids import new_request_id
@@ -78,11 +78,14 @@ class Exchange:
                 message = {"type": kind, "body": b""}
         await self._send(message)
 
-    async def fail(self, error: FileplaneError, cause: Exception | None = None) -> None:
-        """Answers with the envelope; once an answer has begun, nothing is left but to break the connection off."""
+    async def fail(self, error: FileplaneError) -> None:
+        """Answers with the envelope; once an answer has begun, nothing is left but to break the connection off.
+
+        Raises :class:`~fileplane.errors.AnswerBrokenOff` then.
+        """
         if self.status:
-            _log.error("the answer was broken off: %s", error.message)
-            raise error from cause
+            _log.warning("the answer was broken off: %s", error.message)
+            raise AnswerBrokenOff from None
         if isinstance(error, RequestTimeout):
             # There is nothing to wait for: that this client sends no more is why it is refused.
             self._body_read = True
