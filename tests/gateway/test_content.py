@@ -154,7 +154,7 @@ def test_a_body_that_never_begins_is_told_as_the_error_it_is(project: Project, f
 
 @pytest.mark.parametrize(("asked", "first", "last"), [
     ("bytes=0-0", 0, 0), ("bytes=0-", 0, 99), ("bytes=99-", 99, 99), ("bytes=98-500", 98, 99), ("bytes=-1", 99, 99), ("bytes=-500", 0, 99),
-    ("bytes = 3-4", 3, 4), ("BYTES=3-4", 3, 4),
+    ("bytes = 3-4", 3, 4), ("BYTES=3-4", 3, 4), (f"bytes=9-{'9' * 40}", 9, 99), (f"bytes=-{'9' * 40}", 0, 99),
 ])  # fmt: skip
 @pytest.mark.parametrize("heeded", [True, False], ids=["heeded", "ignored"])
 def test_a_part_is_exactly_what_was_asked_for(project: Project, fake: Fake, asked: str, first: int, last: int, heeded: bool) -> None:
@@ -168,7 +168,7 @@ def test_a_part_is_exactly_what_was_asked_for(project: Project, fake: Fake, aske
     assert answer.headers["content-length"] == str(last - first + 1)
 
 
-@pytest.mark.parametrize("asked", ["bytes=100-", "bytes=100-200", "bytes=-0"])
+@pytest.mark.parametrize("asked", ["bytes=100-", "bytes=100-200", "bytes=-0", f"bytes={'9' * 40}-"])
 @pytest.mark.parametrize("heeded", [True, False], ids=["heeded", "ignored"])
 @pytest.mark.parametrize("size", [100, 0])
 def test_a_part_outside_the_file_is_refused_with_its_size(project: Project, fake: Fake, asked: str, heeded: bool, size: int) -> None:

@@ -12,15 +12,16 @@ from urllib.parse import quote
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from fileplane.errors import ClientDisconnected, InvalidRange, InvalidValue
+from fileplane.errors import ClientDisconnected, InvalidRange
 from fileplane.files.names import OCTET_STREAM, SHOWN_TYPES
 from fileplane.files.native import NativeFiles
+from fileplane.http.ranges import one_range
 from fileplane.model import File, Span
+from fileplane.providers.base import ByteRange
 from fileplane.uploads import manifest_of
 
 PATHSEND: Final = "http.response.pathsend"
 _SMALL: Final = 1 << 20  # bytes that are one piece anyway
-_RANGE: Final = re.compile(r"([0-9]{0,40})-([0-9]{0,40})")
 _UNSAFE_IN_QUOTES: Final = re.compile(r"[^ !#-\[\]-~]")
 
 
@@ -46,20 +47,13 @@ def requested_span(headers: Mapping[str, str], file: File) -> Span | None:
     header = headers.get("range")
     if header is None or headers.get("if-range", etag_of(file)) not in _etags_of(file):
         return None
-    unit, _, ranges = header.partition("=")
-    if unit.strip().lower() != "bytes":
-        raise InvalidValue("Invalid 'Range': the only unit is bytes, as in 'bytes=0-1023'.", param="range")
-    if "," in ranges:
-        return None
-    match = _RANGE.fullmatch(ranges.strip())
-    if match is None or match[0] == "-" or (match[1] and match[2] and int(match[2]) < int(match[1])):
-        raise InvalidValue("Invalid 'Range': expected a form such as 'bytes=0-1023', 'bytes=1024-' or 'bytes=-1024'.", param="range")
-    return _within(match[1], match[2], file)
+    asked = one_range(header)
+    return None if asked is None else _within(asked, file)
 
 
-def _within(first: str, last: str, file: File) -> Span:
-    start = int(first) if first else max(0, file.bytes - int(last))
-    end = min(file.bytes, int(last) + 1) if first and last else file.bytes
+def _within(asked: ByteRange, file: File) -> Span:
+    start = max(0, file.bytes - (asked.last or 0)) if asked.first is None else asked.first
+    end = file.bytes if asked.first is None or asked.last is None else min(file.bytes, asked.last + 1)
     if start >= end:
         raise InvalidRange(
             f"The range lies outside the file, which has {file.bytes} bytes.",

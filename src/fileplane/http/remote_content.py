@@ -11,18 +11,18 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fileplane.errors import ClientDisconnected, InvalidRange, InvalidValue, UpstreamAnswerInvalid, UpstreamUnreachable
+from fileplane.errors import ClientDisconnected, InvalidRange, UpstreamAnswerInvalid, UpstreamUnreachable
 from fileplane.files.names import OCTET_STREAM
 from fileplane.files.remote import OpenFile, Outline
 from fileplane.http.call import Call
 from fileplane.http.content import disposition_of
 from fileplane.http.presence import while_there
+from fileplane.http.ranges import one_range
 from fileplane.http.remote_trace import tell
 from fileplane.providers.base import ByteRange
 
 Opening = Callable[[ByteRange | None], AbstractAsyncContextManager[OpenFile]]
 
-_RANGE: Final = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
 _TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,64}/[A-Za-z0-9!#$&^_.+-]{1,64}(?:\s*;[\x20-\x7e]{0,200})?")
 
 
@@ -46,15 +46,7 @@ def asked_range(headers: Mapping[str, str]) -> ByteRange | None:
     header = headers.get("range")
     if header is None or "if-range" in headers:
         return None
-    unit, _, ranges = header.partition("=")
-    if unit.strip().lower() != "bytes":
-        raise InvalidValue("Invalid 'Range': the only unit is bytes, as in 'bytes=0-1023'.", param="range")
-    if "," in ranges:
-        return None
-    match = _RANGE.fullmatch(ranges.strip())
-    if match is None or match[0] == "-" or (match[1] and match[2] and int(match[2]) < int(match[1])):
-        raise InvalidValue("Invalid 'Range': expected a form such as 'bytes=0-1023', 'bytes=1024-' or 'bytes=-1024'.", param="range")
-    return ByteRange(int(match[1]) if match[1] else None, int(match[2]) if match[2] else None)
+    return one_range(header)
 
 
 @dataclass(frozen=True, slots=True)
