@@ -225,6 +225,12 @@ def _require_tracing_libraries(settings: Settings) -> None:
             )
 
 
+def _first_call(url: str, key: str, *, with_keys: bool) -> str:
+    if with_keys:
+        return f'curl {url}/files -H "Authorization: Bearer {key}" -F purpose=user_data -F file=@README.md'
+    return f'curl {url}/files -H "x-portkey-provider: openai" -H "Authorization: Bearer $OPENAI_API_KEY"'
+
+
 def _announce(settings: Settings, first_start: FirstStart) -> None:
     url, shown_key = base_url(settings), first_start.shown_key
     lines = [f"Fileplane serves {url} from {settings.data_dir.absolute()}"]
@@ -237,7 +243,7 @@ def _announce(settings: Settings, first_start: FirstStart) -> None:
             "",
             "Try it:",
             "",
-            f'    curl {url}/files -H "Authorization: Bearer {shown_key}" -F purpose=user_data -F file=@README.md',
+            f"    {_first_call(url, shown_key, with_keys=settings.auth == 'keys')}",
         ]
     elif first_start.made:
         lines += ["", "The first API key is the one in FILEPLANE_BOOTSTRAP_API_KEY."]

@@ -10,6 +10,7 @@ import pytest
 import typer.main
 
 from cli.command_line import CommandLine
+from fileplane.access import ALL_SCOPES
 from fileplane.cli.main import cli as application
 from fileplane.cli.manual import EXAMPLES
 
@@ -47,6 +48,7 @@ def test_the_examples_are_accepted_as_they_stand(name: str) -> None:
         assert not path or words[: len(path)] == path
         context = command.make_context(words[0], rest)
         assert not context.args, line
+        assert set(context.params.get("scope") or ()) <= ALL_SCOPES, line
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from support.expect import assert_file, assert_openai_error
+from support.fake_process import fake_process
 from support.forms import END, FORM_TYPE, field, file_part
 from support.polling import eventually
 from support.ports import free_port
@@ -35,12 +36,12 @@ from support.server import (
 TLS = Path(__file__).parents[1] / "support" / "tls"
 
 
-def start_without_a_chosen_key(data_dir: Path, port: int) -> tuple[RunningServer, subprocess.Popen[bytes]]:
+def start_without_a_chosen_key(data_dir: Path, port: int, **settings: str) -> tuple[RunningServer, subprocess.Popen[bytes]]:
     output, log = data_dir.with_suffix(f".{port}.out"), data_dir.with_suffix(f".{port}.log")
     with output.open("wb") as out, log.open("wb") as err:
         process = subprocess.Popen(
             [sys.executable, "-m", "fileplane", "serve", "--data-dir", str(data_dir), "--port", str(port)],
-            env=fileplane_environment(FILEPLANE_MIN_FREE_DISK_BYTES="0"),
+            env=fileplane_environment(FILEPLANE_MIN_FREE_DISK_BYTES="0", **settings),
             stdout=out,
             stderr=err,
         )
@@ -49,15 +50,31 @@ def start_without_a_chosen_key(data_dir: Path, port: int) -> tuple[RunningServer
     return server, process
 
 
+def announced_call(server: RunningServer) -> str:
+    line = re.search(r"^ +(curl .+)$", server.output, re.MULTILINE)
+    assert line is not None
+    return line[1]
+
+
+def test_the_curl_line_of_a_server_without_keys_works_with_a_provider_s_key(tmp_path: Path) -> None:
+    with fake_process() as fake:
+        settings = {"FILEPLANE_AUTH": "passthrough", "FILEPLANE_EGRESS_ALLOW": "127.0.0.1"}
+        server, _ = start_without_a_chosen_key(tmp_path / "data", free_port(), **settings)
+        line = announced_call(server) + f' -H "x-portkey-custom-host: {fake.base_url}"'
+        environment = fileplane_environment(OPENAI_API_KEY="sk-caller")
+        answer = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True, check=True, timeout=30)
+        assert json.loads(answer.stdout)["object"] == "list"
+        assert server.terminate() == 0
+
+
 def test_the_first_start_prints_a_key_and_a_curl_line_that_work_and_later_starts_do_not(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     first, _ = start_without_a_chosen_key(data_dir, free_port())
     (key,) = set(re.findall(r"fpk_[0-9A-Za-z]{43}", first.output))
     assert f"{first.base_url}/files" in first.output
-    line = re.search(r"^ +(curl .+)$", first.output, re.MULTILINE)
-    assert line is not None
+    line = announced_call(first)
     (tmp_path / "README.md").write_text("hello", "utf-8")
-    answer = subprocess.run(["sh", "-c", line[1]], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30)
+    answer = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30)
     assert '"filename":"README.md"' in answer.stdout
     assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
     assert first.terminate() == 0

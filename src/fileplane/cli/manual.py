@@ -59,7 +59,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "project delete": ("fileplane project delete team-a", "fileplane project delete team-a --force"),
     "key create": (
         "fileplane key create --name ci --project team-a --expires-in 90d",
-        "fileplane key create --name reader --scope files.read --scope files.list",
+        "fileplane key create --name uploader --scope files.read --scope files.write",
     ),
     "key list": ("fileplane key list --project team-a",),
     "key show": ("fileplane key show KEY_ID",),
