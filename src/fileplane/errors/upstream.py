@@ -9,8 +9,8 @@ from fileplane.errors.base import FileplaneError
 
 _LONGEST_RETRY_AFTER: Final = 60
 _TOO_MANY_CALLS: Final = (
-    "Too many calls are being made to this provider's host, or to all providers, at once. Try again, or ask the operator to raise "
-    "egress_connections."
+    "Too many calls are being made to this provider's host, for this project, or to all providers, at once. Try again, or ask the "
+    "operator to raise egress_connections."
 )
 
 

@@ -172,7 +172,7 @@ def _checked_expiry(anchor: object, seconds: object) -> int:
     if seconds is None:
         raise MissingParameter(f"Missing required parameter: '{_SECONDS}'.", param=_SECONDS)
     text = str(seconds)
-    if isinstance(seconds, bool) or not re.fullmatch(r"-?[0-9]{1,15}", text):
+    if isinstance(seconds, bool) or not re.fullmatch(r"-?[0-9]{1,40}", text):
         raise InvalidValue(f"Invalid '{_SECONDS}': expected a whole number of seconds.", param=_SECONDS)
     number = int(text)
     if number < SHORTEST_EXPIRY_SECONDS:

@@ -18,7 +18,7 @@ from fileplane.settings import Settings
 _DEFAULT_LIMIT: Final = 100
 _LARGEST_OFFSET: Final = 2**53
 _FLAG: Final = {"type": "string", "enum": ["true", "false"], "default": "false"}
-_WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
+_WHOLE: Final = re.compile(r"-?[0-9]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
