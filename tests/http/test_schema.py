@@ -53,6 +53,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 FEW, MANY = 25, 500
+MOST_ROUNDS = 10
 # What only providers have is held against the document by every call of tests/support/jobs.py.
 # What tus has is more than a document can say; the answers of tests/http/test_tus.py are held against it, too.
 PROVIDED = [
@@ -268,19 +269,22 @@ def assert_unharmed(explored: Explored) -> None:
     assert httpx2.get(f"{explored.tenant.server.url}/readyz", trust_env=False, verify=False).status_code == 200
 
 
-def assert_reached(explored: Explored, operation: Operation) -> None:
-    """What was sent did not only knock at the door: some of it was carried out, and some was refused."""
-    assert [status for status in explored.answered if status < 400], explored.answered
-    if operation.scope is not None:
-        assert explored.answered[401], explored.answered
-    if ids_of(operation.path):
-        assert explored.answered[404], explored.answered
+def reached(explored: Explored, operation: Operation) -> bool:
+    """Whether what was sent did not only knock at the door: some of it was carried out, and some was refused."""
+    refused = bool(explored.answered[401]) or operation.scope is None
+    missed = bool(explored.answered[404]) or not ids_of(operation.path)
+    return refused and missed and any(status < 400 for status in explored.answered)
 
 
 @pytest.mark.parametrize("operation", PROVIDED, ids=named)
 def test_every_answer_is_one_that_the_document_shows(explored: Explored, operation: Operation):
     explored.explore(operation, FEW)
-    assert_reached(explored, operation)
+    # Which cases there are depends on the constants of all modules that are loaded: a few may lack one kind.
+    for number in range(MOST_ROUNDS):
+        if reached(explored, operation):
+            break
+        explored.explore(operation, FEW, seed(number))
+    assert reached(explored, operation), explored.answered
     assert_unharmed(explored)
 
 
@@ -304,5 +308,5 @@ def test_every_answer_to_a_great_many_random_requests_is_one_that_the_document_s
     number = secrets.randbits(64)
     print(f"seed: {number}")  # noqa: T201 - shown with a failure, which can then be had again
     explored.explore(operation, MANY, seed(number))
-    assert_reached(explored, operation)
+    assert reached(explored, operation), explored.answered
     assert_unharmed(explored)
