@@ -8,6 +8,7 @@ import apsw
 import pytest
 
 from gateway.conftest import Fake, Project, as_header
+from support.expect import assert_openai_error
 from support.polling import eventually
 
 CLOSED = {
@@ -129,3 +130,15 @@ def test_what_is_wrong_with_the_document_itself_fails_the_whole(project: Project
             answer = project.upload(as_header({"strategy": {"mode": "fallback"}, "targets": targets}))
             assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
     assert fake.requests() == []
+
+
+def test_a_stored_host_that_is_not_allowed_is_told_as_the_stored_one(project: Project) -> None:
+    headers = {"x-portkey-virtual-key": project.virtual_key(custom_host="http://169.254.169.254/v1")}
+    sharing = {"x-portkey-virtual-key": project.virtual_key("shared", custom_host="http://169.254.169.254/v1", sharing="account")}
+    for refused in (
+        project.upload(headers),
+        project.client.get("/files", headers=sharing),
+        project.client.get("/files/file-1", headers=sharing),
+    ):
+        message = assert_openai_error(refused, 400, "invalid_value", param="custom_host")
+        assert message.endswith("The host is the one that is saved with the credential.")

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from fileplane.errors import (
     FileplaneError,
+    InvalidValue,
     ProviderRefused,
     RequestTimeout,
     StorageUnavailable,
@@ -20,6 +21,7 @@ from fileplane.errors import (
     UpstreamTimeout,
 )
 from fileplane.files.remote_route import ClosedTarget, NativeTarget, RemoteRoute, RemoteTarget, Repeats, Trace
+from fileplane.providers.egress_policy import CUSTOM_HOST
 
 T = TypeVar("T")
 
@@ -128,10 +130,18 @@ class Waits:
 
 
 async def _once(target: RemoteTarget, call: Callable[[RemoteTarget], Awaitable[T]]) -> T:
-    """Tells of the request's own timeout as such: 408 instead of 504. An upload of unknown outcome stays what it is."""
+    """Tells of the request's own timeout as such, 408 instead of 504, and of a stored host as such, which no header has named.
+
+    An upload of unknown outcome stays what it is.
+    """
     bound, began = target.target.request_timeout_seconds, asyncio.get_running_loop().time()
     try:
         return await call(target)
+    except InvalidValue as error:
+        if target.target.stored and error.param == CUSTOM_HOST:
+            error.param = "custom_host"
+            error.add("The host is the one that is saved with the credential.")
+        raise
     except UpstreamTimeout as error:
         if bound is None or asyncio.get_running_loop().time() - began < bound - _TIMERS_DIFFER_SECONDS:
             raise
