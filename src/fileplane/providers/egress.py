@@ -164,7 +164,7 @@ class Egress:
             headers["Content-Length"] = str(body.length)
         watch = Watch(settings, head_by)
         session = self._sessions.get(plain=place.plain, alone=request.method not in _SAFE_METHODS)
-        wire.on_connected = watch.has_connected
+        wire.on_connected = watch.has_ended  # a body, which is begun after that, sets its own deadlines
         token = WIRE.set(wire)
         try:
             async with watch:

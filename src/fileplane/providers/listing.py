@@ -219,12 +219,12 @@ class Listing:
 
     def _files(self, answer: Any, query: RemoteQuery) -> list[RemoteFile]:
         rows = self._rows(answer)
-        without = _unusable(rows)
-        if without:
-            _log.warning("%s lists %d files by ids that no call can name, which are left out", self._dialect.title, without)
+        known = [row for row in rows if not _is_unusable(row)]
+        if len(known) < len(rows):
+            _log.warning("%s lists %d files by ids that no call can name, which are left out", self._dialect.title, len(rows) - len(known))
         files = {
             file.id: file
-            for file in (parse_file(row, self._ours, has_status=self._dialect.has_status) for row in rows if _is_shown(row))
+            for file in (parse_file(row, self._ours, has_status=self._dialect.has_status) for row in known if not is_gone(row))
             if query.purpose is None or file.purpose is None or self._same_purpose(file.purpose, query.purpose)
         }
         if query.purpose is not None:
@@ -241,13 +241,13 @@ def _ids(rows: list[Any]) -> list[str]:
     return [row["id"] for row in rows if isinstance(row, dict) and is_remote_id(row.get("id"))]
 
 
+def _is_unusable(row: Any) -> bool:
+    """Whether a row has an id that cannot stand in a path, so that no call could name the file."""
+    return isinstance(row, dict) and isinstance(row.get("id"), str) and not is_remote_id(row["id"])
+
+
 def _unusable(rows: list[Any]) -> int:
-    """How many rows have an id that cannot stand in a path, so that no call could name the file."""
-    return sum(isinstance(row, dict) and isinstance(row.get("id"), str) and not is_remote_id(row["id"]) for row in rows)
-
-
-def _is_shown(row: Any) -> bool:
-    return not is_gone(row) and not _unusable([row])
+    return sum(map(_is_unusable, rows))
 
 
 def _refuse_only_unusable(rows: list[Any]) -> None:

@@ -79,8 +79,7 @@ class Registry:
                 param="x-portkey-provider",
             )
         # What was sent is not repeated: it may be a key in the wrong place.
-        names = ", ".join(sorted({"fileplane", *self.names}))
-        raise InvalidValue(f"There is no provider of that name. There are {names}.", param="x-portkey-provider")
+        raise InvalidValue(f"There is no provider of that name. There are {', '.join(sorted(self.names))}.", param="x-portkey-provider")
 
 
 def _always(dialect: Dialect) -> DialectOf:

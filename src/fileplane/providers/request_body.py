@@ -27,10 +27,6 @@ class Watch:
         self._active = False
         await self._scope.__aexit__(*error)  # type: ignore[arg-type]  # what a with statement gives is passed on as it is
 
-    def has_connected(self) -> None:
-        """The head goes out, and all there is to a request without a body."""
-        self.has_ended()
-
     def waits_for_source(self) -> None:
         """For the caller's own bytes, whose deadlines are not ours."""
         self._reschedule(self._ends_at)
